@@ -1,0 +1,36 @@
+"""Compile the engine where Cython and a C compiler are at hand; pyproject.toml says the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+SOURCE = Path("src")
+ENGINES = sorted(SOURCE.glob("tokenmill/simulator/engine*.py"))
+
+
+def extensions() -> list[Extension]:
+    """The engine as optional extensions: the same files run interpreted where this fails."""
+    if not ENGINES or os.environ.get("TOKENMILL_INTERPRETED"):
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        print("tokenmill: no Cython here, the engine will run interpreted", file=sys.stderr)
+        return []
+    modules = [
+        Extension(
+            ".".join(path.relative_to(SOURCE).with_suffix("").parts),
+            [path.as_posix()],
+            extra_compile_args=[] if sys.platform == "win32" else ["-O3"],
+            optional=True,
+        )
+        for path in ENGINES
+    ]
+    return cythonize(modules, build_dir="build/cython", language_level=3)
+
+
+setup(ext_modules=extensions())
