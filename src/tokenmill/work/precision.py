@@ -1,0 +1,146 @@
+"""Number formats of weights and of the KV cache: bits per value and the arithmetic they need.
+
+Bits include scales: a block of 32 mxfp4 values shares one 8-bit exponent (OCP MX v1.0), 16
+nvfp4 values share one fp8 scale, 128 x 128 fp8 values share one fp32 scale (DeepSeek-V3 report,
+section 3.3), 128 int4 values share a 16-bit scale and a 4-bit zero point (GPTQ, AWQ). The block
+formats of llama.cpp (ggml-quants) hold 256 values in 144 (Q4_K), 176 (Q5_K), 210 (Q6_K), 110
+(Q3_K), 84 (Q2_K) or 66 (IQ2_XXS) bytes, and 32 values in 18 (Q4_0), 22 (Q5_0) or 34 (Q8_0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tokenmill.errors import UnknownName
+
+__all__ = ["CACHE_FORMATS", "WEIGHT_FORMATS", "CacheFormat", "WeightFormat", "cache_format", "weight_format"]
+
+Arithmetic = Literal["bf16", "fp8", "fp8_block", "int8", "fp4", "int8_wo", "int4_wo"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """How weights are stored, by part of the model, and how they are multiplied.
+
+    bits: bits per value of attention, feed-forward, experts, embedding and LM head, scales
+    included. `arithmetic` is the matrix-multiply the parts need; `_wo` is weight-only: stored
+    small, multiplied in 16 bits.
+    """
+
+    name: str
+    attention_bits: float
+    feed_forward_bits: float
+    expert_bits: float
+    embedding_bits: float
+    head_bits: float
+    attention: Arithmetic
+    feed_forward: Arithmetic
+    experts: Arithmetic
+    gguf: bool = False
+
+
+def _plain(
+    name: str, bits: float, arithmetic: Arithmetic, *, attention_bits: float | None = None,
+    attention: Arithmetic | None = None, ends: float = 16.0,
+) -> WeightFormat:  # fmt: skip
+    return WeightFormat(
+        name, bits if attention_bits is None else attention_bits, bits, bits, ends, ends,
+        arithmetic if attention is None else attention, arithmetic, arithmetic,
+    )  # fmt: skip
+
+
+def _gguf(name: str, bits: float, *, embedding: float, head: float, attention: float = 0.0) -> WeightFormat:
+    arithmetic: Arithmetic = "int8_wo" if bits > 6.6 else "int4_wo"
+    return WeightFormat(
+        name, attention or bits, bits, bits, embedding, head,
+        arithmetic, arithmetic, arithmetic, gguf=True,
+    )  # fmt: skip
+
+
+_Q4K, _Q5K, _Q6K, _Q8 = 4.5, 5.5, 6.5625, 8.5
+
+# The K_M mixtures keep value and down projections of half the layers in Q6_K (llama.cpp,
+# llama_tensor_get_type): of feed-forward a sixth, of attention a tenth of the values at most.
+_FORMATS = (
+    _plain("bf16", 16, "bf16"),
+    _plain("fp16", 16, "bf16"),
+    _plain("fp8", 8, "fp8"),
+    _plain("fp8_block", 8 + 32 / 128**2, "fp8_block"),
+    _plain("int8", 8 + 32 / 4096, "int8"),
+    _plain("int8_wo", 8 + 16 / 128, "int8_wo"),
+    _plain("int4", 4 + 20 / 128, "int4_wo"),
+    _plain("nvfp4", 4 + 8 / 16, "fp4"),
+    # gpt-oss ships only its experts in mxfp4; the rest stays in 16 bits (model card, section 2.1)
+    WeightFormat("mxfp4", 16, 16, 4.25, 16, 16, "bf16", "bf16", "fp4"),
+    _gguf("q8_0", _Q8, embedding=_Q8, head=_Q8),
+    _gguf("q6_k", _Q6K, embedding=_Q6K, head=_Q6K),
+    _gguf("q5_k_m", _Q5K + (_Q6K - _Q5K) / 6, embedding=_Q5K, head=_Q6K, attention=5.58),
+    _gguf("q4_k_m", _Q4K + (_Q6K - _Q4K) / 6, embedding=_Q4K, head=_Q6K, attention=4.66),
+    _gguf("q4_0", 4.5, embedding=4.5, head=_Q6K),
+    _gguf("q3_k_m", 3.4375 + 0.47, embedding=3.4375, head=_Q6K, attention=3.66),
+    _gguf("q2_k", 2.625 + 0.4, embedding=2.625, head=_Q6K, attention=2.95),
+    _gguf("iq2_xxs", 2.0625 + 0.1, embedding=2.625, head=5.5, attention=2.2),
+)
+WEIGHT_FORMATS: dict[str, WeightFormat] = {item.name: item for item in _FORMATS}
+
+_WEIGHT_ALIASES = {
+    "fp4": "nvfp4", "w4a16": "int4", "w8a8": "int8", "w8a16": "int8_wo", "float16": "fp16",
+    "bfloat16": "bf16", "awq": "int4", "gptq": "int4", "awq-int4": "int4", "int4-awq": "int4",
+    "gptq-4bit": "int4", "gptq-4bit-g128": "int4", "gptq-4bit-g128-act-order": "int4",
+    "gptq-4bit-g32-act-order": "int4", "q6": "q6_k", "q4": "q4_k_m", "q8": "q8_0", "q5": "q5_k_m",
+    "mxfp8": "fp8", "fp8-block": "fp8_block", "int4_wo": "int4", "4bit": "int4", "8bit": "int8_wo",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFormat:
+    """How the KV cache is stored: bits per value, scales included."""
+
+    name: str
+    bits: float
+
+    @property
+    def value_bytes(self) -> float:
+        """Bytes per cached value [B]."""
+        return self.bits / 8.0
+
+
+CACHE_FORMATS: dict[str, CacheFormat] = {
+    item.name: item
+    for item in (
+        CacheFormat("bf16", 16),
+        CacheFormat("fp16", 16),
+        CacheFormat("fp8", 8),
+        CacheFormat("int8", 8 + 16 / 64),
+        CacheFormat("q8_0", _Q8),
+        CacheFormat("q4_0", 4.5),
+    )
+}
+
+
+def weight_format(name: str) -> WeightFormat:
+    """The weight format of that name or alias ("exl2-4.0bpw" gives any width).
+
+    Raises: UnknownName.
+    """
+    folded = name.strip().lower()
+    folded = _WEIGHT_ALIASES.get(folded, folded)
+    if folded in WEIGHT_FORMATS:
+        return WEIGHT_FORMATS[folded]
+    if folded.startswith("exl2-") and folded.endswith("bpw"):
+        try:
+            bits = float(folded[5:-3])
+        except ValueError:
+            bits = 0.0
+        if 1.0 <= bits <= 16.0:
+            return _gguf(folded, bits, embedding=16.0, head=6.0)
+    raise UnknownName("weight format", name, [*WEIGHT_FORMATS, *_WEIGHT_ALIASES])
+
+
+def cache_format(name: str) -> CacheFormat:
+    """The KV cache format of that name. Raises: UnknownName."""
+    folded = name.strip().lower()
+    if folded in CACHE_FORMATS:
+        return CACHE_FORMATS[folded]
+    raise UnknownName("KV cache format", name, CACHE_FORMATS)
