@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.tokenmill-ready
 BUILT  := $(VENV)/.tokenmill-built
 ENGINE := $(wildcard src/tokenmill/simulator/engine*.py)
-PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit format bench clean

@@ -7,9 +7,23 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src")
 ENGINES = sorted(SOURCE.glob("tokenmill/simulator/engine*.py"))
+
+
+class BuildOrInterpret(build_ext):
+    """Compile what can be compiled; with `optional=True` alone some failures end the install."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile one extension, or say in one line why it will run interpreted."""
+        try:
+            super().build_extension(ext)
+        except Exception as problem:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # of an earlier build
+            reason = str(problem).splitlines()[0][:120]
+            print(f"tokenmill: {ext.name} will run interpreted: {reason}", file=sys.stderr)
 
 
 def extensions() -> list[Extension]:
@@ -33,4 +47,4 @@ def extensions() -> list[Extension]:
     return cythonize(modules, build_dir="build/cython", language_level=3)
 
 
-setup(ext_modules=extensions())
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrInterpret})
