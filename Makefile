@@ -41,7 +41,7 @@ clean: ## Remove the environment, builds and caches
 
 # The compiled engine follows its source; without a C compiler it runs interpreted.
 $(BUILT): $(READY) $(ENGINE) setup.py
-	@rm -f src/tokenmill/simulator/engine*.so
+	@rm -rf build/lib* src/tokenmill/simulator/engine*.so
 	@$(BIN)/python setup.py -q build_ext --inplace >$(VENV)/build.log 2>&1 \
 		|| { cat $(VENV)/build.log; exit 1; }
 	@for file in $(basename $(ENGINE)); do ls $$file.*.so >/dev/null 2>&1 || \

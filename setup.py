@@ -7,23 +7,9 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src")
 ENGINES = sorted(SOURCE.glob("tokenmill/simulator/engine*.py"))
-
-
-class BuildOrInterpret(build_ext):
-    """Compile what can be compiled; with `optional=True` alone some failures end the install."""
-
-    def build_extension(self, ext: Extension) -> None:
-        """Compile one extension, or say in one line why it will run interpreted."""
-        try:
-            super().build_extension(ext)
-        except Exception as problem:
-            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # of an earlier build
-            reason = str(problem).splitlines()[0][:120]
-            print(f"tokenmill: {ext.name} will run interpreted: {reason}", file=sys.stderr)
 
 
 def extensions() -> list[Extension]:
@@ -35,16 +21,19 @@ def extensions() -> list[Extension]:
     except ImportError:
         print("tokenmill: no Cython here, the engine will run interpreted", file=sys.stderr)
         return []
+    flags = [] if sys.platform == "win32" else ["-O3"]
     modules = [
         Extension(
             ".".join(path.relative_to(SOURCE).with_suffix("").parts),
             [path.as_posix()],
-            extra_compile_args=[] if sys.platform == "win32" else ["-O3"],
-            optional=True,
+            extra_compile_args=flags,
         )
         for path in ENGINES
     ]
-    return cythonize(modules, build_dir="build/cython", language_level=3)
+    compiled: list[Extension] = cythonize(modules, build_dir="build/cython", language_level=3)
+    for module in compiled:
+        module.optional = True  # set here, since cythonize makes new objects without it
+    return compiled
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrInterpret})
+setup(ext_modules=extensions())
