@@ -1,0 +1,237 @@
+"""Attention: queries against cached keys and values, for prefill, decode and encoders.
+
+Decode reads the cache once, so it is affine in the tokens read. Prefill computes query-key
+pairs, block by block, so it is affine in new tokens and pairs. Both are exposed as
+coefficients: sums over an arithmetic progression of contexts then have a closed form.
+References: Dao et al. 2022 (FlashAttention), 2023 (flash decoding); DeepSeek-V2 report 2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.physics.chip import Chip, Decode, Prefill
+from tokenmill.work.language import attended_pairs
+
+__all__ = [
+    "DecodeCost",
+    "PrefillCost",
+    "decode_attention_coefficients",
+    "decode_attention_s",
+    "encoder_attention_s",
+    "mla_decode_coefficients",
+    "mla_decode_s",
+    "mla_prefill_coefficients",
+    "mla_prefill_s",
+    "prefill_attention_coefficients",
+    "prefill_attention_s",
+]
+
+Array = NDArray[np.float64]
+
+_CACHE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.125, "q8_0": 1.0625, "q4_0": 0.5625}
+_BLOCK = 128.0  # queries of one prefill thread block
+_WIDTH = 128.0  # head width that one thread block handles without splitting
+
+
+class DecodeCost(NamedTuple):
+    """seconds = base_s + s_per_token x (context tokens summed over the batch)."""
+
+    base_s: Any
+    s_per_token: Any
+
+
+class PrefillCost(NamedTuple):
+    """seconds = base_s + s_per_token x new tokens + s_per_pair x (query, key) pairs."""
+
+    base_s: Any
+    s_per_token: Any
+    s_per_pair: Any
+
+
+def _cache_bytes(kv_dtype: str) -> float:
+    return _CACHE_BYTES.get(kv_dtype, 2.0)
+
+
+def _decode(
+    chip: Chip, c: Decode, blocks: Any, token_bytes: Any, token_flop: Any
+) -> DecodeCost:  # fmt: skip
+    base_s = c.launch_s + c.block_s * np.asarray(blocks, float) / chip.sm_count
+    memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
+    compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
+    return DecodeCost(base_s, np.maximum(memory_s, compute_s))
+
+
+def decode_attention_coefficients(
+    chip: Chip, batch: Any, heads: Any, kv_heads: Any, head_dim: Any, kv_dtype: str = "bf16",
+    engine: str = "any",
+) -> DecodeCost:  # fmt: skip
+    """Decode attention of one layer as (base_s, s_per_token), exact for a constant batch.
+
+    Parameters: chip; batch [sequences]; heads, kv_heads on this GPU; head_dim [values];
+    kv_dtype of the cache; engine. The cost per token counts tokens that are read: with a
+    sliding window, min(context, window) of each sequence.
+    Returns: DecodeCost [s, s per token].
+    Raises: NoCalibration, NoPeak.
+    """
+    c: Decode = chip.pick("decode", kv_dtype, engine)
+    kv_heads, head_dim = np.asarray(kv_heads, float), np.asarray(head_dim, float)
+    blocks = np.asarray(batch, float) * kv_heads * np.maximum(head_dim / _WIDTH, 1.0)
+    token_bytes = 2.0 * kv_heads * head_dim * _cache_bytes(kv_dtype)
+    return _decode(chip, c, blocks, token_bytes, 4.0 * np.asarray(heads, float) * head_dim)
+
+
+def decode_attention_s(
+    chip: Chip, batch: Any, context_tokens: Any, heads: Any, kv_heads: Any, head_dim: Any,
+    kv_dtype: str = "bf16", window: int = 0, engine: str = "any",
+) -> Array:  # fmt: skip
+    """Time of decode attention of one layer: one query per sequence against its cache.
+
+    Parameters: context_tokens [tokens, summed over the batch]; window [tokens per sequence,
+    0 = none] bounds what each of `batch` equal sequences reads; others as in
+    `decode_attention_coefficients`.
+    Returns: seconds [s].
+    """
+    cost = decode_attention_coefficients(chip, batch, heads, kv_heads, head_dim, kv_dtype, engine)
+    read = np.asarray(context_tokens, float)
+    if window:
+        read = np.minimum(read, np.asarray(batch, float) * window)
+    result: Array = cost.base_s + cost.s_per_token * read
+    return result
+
+
+def _prefill(
+    chip: Chip, c: Prefill, peak: float, heads: Any, token_bytes: Any, pair_flop: Any
+) -> PrefillCost:  # fmt: skip
+    token_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
+    token_s = token_s + c.block_s * np.asarray(heads, float) / (_BLOCK * chip.sm_count)
+    return PrefillCost(c.launch_s, token_s, pair_flop / (peak * c.compute_efficiency))
+
+
+def prefill_attention_coefficients(
+    chip: Chip, heads: Any, kv_heads: Any, head_dim: Any, dtype: str = "bf16",
+    kv_dtype: str = "bf16", engine: str = "any",
+) -> PrefillCost:  # fmt: skip
+    """Prefill attention of one layer as (base_s, s_per_token, s_per_pair).
+
+    Parameters: chip; heads, kv_heads on this GPU; head_dim [values]; dtype of the products
+    (bf16 or fp8); kv_dtype of the cache; engine. Tokens and pairs are summed over the batch;
+    `work.language.attended_pairs` counts pairs under causality and windows.
+    Returns: PrefillCost [s, s per token, s per pair].
+    Raises: NoCalibration, NoPeak.
+    """
+    c: Prefill = chip.pick("prefill", dtype, engine)
+    heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
+    cache = 2.0 * np.asarray(kv_heads, float) * head_dim * (2.0 + _cache_bytes(kv_dtype))
+    token_bytes = cache + 4.0 * heads * head_dim
+    return _prefill(chip, c, chip.flop_per_s(_peak(chip, dtype)), heads, token_bytes,
+                    4.0 * heads * head_dim)  # fmt: skip
+
+
+def _peak(chip: Chip, dtype: str) -> str:
+    return "fp8" if dtype == "fp8" and "fp8" in chip.peaks else "bf16"
+
+
+def prefill_attention_s(
+    chip: Chip, batch: Any, new_tokens: Any, context_tokens: Any, heads: Any, kv_heads: Any,
+    head_dim: Any, window: int = 0, dtype: str = "bf16", kv_dtype: str = "bf16",
+    engine: str = "any",
+) -> Array:  # fmt: skip
+    """Time of causal prefill attention of one layer.
+
+    Parameters: batch [sequences] of new_tokens each after context_tokens each [tokens per
+    sequence]; window [tokens, 0 = none]; others as in `prefill_attention_coefficients`.
+    Returns: seconds [s].
+    """
+    cost = prefill_attention_coefficients(chip, heads, kv_heads, head_dim, dtype, kv_dtype, engine)
+    pairs = np.asarray(batch, float) * attended_pairs(new_tokens, context_tokens, window)
+    tokens = np.asarray(batch, float) * np.asarray(new_tokens, float)
+    result: Array = cost.base_s + cost.s_per_token * tokens + cost.s_per_pair * pairs
+    return result
+
+
+def encoder_attention_s(
+    chip: Chip, batch: Any, tokens: Any, heads: Any, head_dim: Any, engine: str = "any"
+) -> Array:
+    """Time of bidirectional attention of one encoder layer (vision, speech, embeddings).
+
+    Parameters: batch [sequences] of `tokens` each; heads on this GPU; head_dim [values].
+    Returns: seconds [s].
+    """
+    c: Prefill = chip.pick("encoder", "bf16", engine)
+    heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
+    cost = _prefill(chip, c, chip.flop_per_s("bf16"), heads, 8.0 * heads * head_dim,
+                    4.0 * heads * head_dim)  # fmt: skip
+    rows = np.asarray(batch, float) * np.asarray(tokens, float)
+    result: Array = cost.base_s + cost.s_per_token * rows + cost.s_per_pair * rows * tokens
+    return result
+
+
+def mla_decode_coefficients(
+    chip: Chip, batch: Any, heads: Any, latent_dim: float = 512.0, rope_dim: float = 64.0,
+    kv_dtype: str = "bf16", engine: str = "any",
+) -> DecodeCost:  # fmt: skip
+    """Absorbed latent decode attention of one layer as (base_s, s_per_token).
+
+    Parameters: chip; batch [sequences]; heads on this GPU; latent_dim, rope_dim [values per
+    cached token]; kv_dtype; engine.
+    Returns: DecodeCost [s, s per token].
+    """
+    c: Decode = chip.pick("mla_decode", kv_dtype, engine)
+    heads = np.asarray(heads, float)
+    token_bytes = (latent_dim + rope_dim) * _cache_bytes(kv_dtype)
+    token_flop = 2.0 * np.maximum(heads, 16.0) * (2.0 * latent_dim + rope_dim)
+    return _decode(chip, c, batch, token_bytes, token_flop)
+
+
+def mla_decode_s(
+    chip: Chip, batch: Any, context_tokens: Any, heads: Any, latent_dim: float = 512.0,
+    rope_dim: float = 64.0, kv_dtype: str = "bf16", engine: str = "any",
+) -> Array:  # fmt: skip
+    """Time of absorbed latent decode attention of one layer.
+
+    Parameters: context_tokens [tokens, summed over the batch]; others as in
+    `mla_decode_coefficients`.
+    Returns: seconds [s].
+    """
+    cost = mla_decode_coefficients(chip, batch, heads, latent_dim, rope_dim, kv_dtype, engine)
+    result: Array = cost.base_s + cost.s_per_token * np.asarray(context_tokens, float)
+    return result
+
+
+def mla_prefill_coefficients(
+    chip: Chip, heads: Any, nope_dim: float = 128.0, rope_dim: float = 64.0,
+    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any",
+) -> PrefillCost:  # fmt: skip
+    """Latent prefill attention of one layer, not absorbed, as (base_s, s_per_token, s_per_pair).
+
+    Parameters: chip; heads on this GPU; nope_dim + rope_dim [values] of queries and keys,
+    value_dim [values]; kv_dtype; engine.
+    Returns: PrefillCost [s, s per token, s per pair].
+    """
+    c: Prefill = chip.pick("mla_prefill", kv_dtype, engine)
+    heads = np.asarray(heads, float)
+    width = nope_dim + rope_dim + value_dim
+    return _prefill(chip, c, chip.flop_per_s("bf16"), heads, 4.0 * heads * width,
+                    2.0 * heads * width)  # fmt: skip
+
+
+def mla_prefill_s(
+    chip: Chip, batch: Any, new_tokens: Any, context_tokens: Any, heads: Any,
+    nope_dim: float = 128.0, rope_dim: float = 64.0, value_dim: float = 128.0,
+    kv_dtype: str = "bf16", engine: str = "any",
+) -> Array:  # fmt: skip
+    """Time of causal latent prefill attention of one layer.
+
+    Parameters: batch [sequences] of new_tokens after context_tokens each; others as in
+    `mla_prefill_coefficients`.
+    Returns: seconds [s].
+    """
+    cost = mla_prefill_coefficients(chip, heads, nope_dim, rope_dim, value_dim, kv_dtype, engine)
+    pairs = np.asarray(batch, float) * attended_pairs(new_tokens, context_tokens)
+    tokens = np.asarray(batch, float) * np.asarray(new_tokens, float)
+    result: Array = cost.base_s + cost.s_per_token * tokens + cost.s_per_pair * pairs
+    return result

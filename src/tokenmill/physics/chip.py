@@ -1,0 +1,204 @@
+"""Chip: what a kernel must know of one accelerator, as plain floats.
+
+A `Chip` joins the spec sheet of an accelerator with the constants of its architecture
+family. Kernels read nothing else, so that an accelerator nobody measured is a spec sheet
+under the constants of its family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from tokenmill.errors import NoCalibration, NoPeak
+
+__all__ = [
+    "Chip",
+    "Decode",
+    "Experts",
+    "Gemm",
+    "KernelConstants",
+    "Prefill",
+    "Scan",
+    "Stream",
+    "kernel_constants",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """Constants of a matrix product."""
+
+    launch_s: float  # an empty kernel inside a CUDA graph
+    latency_s: float  # filling the memory pipe, per e-fold of bytes
+    compute_efficiency: float  # of the dense peak, full tiles, full waves
+    memory_efficiency: float  # of the memory bandwidth
+    l2_bytes_per_clock: float  # that one multiprocessor can draw from L2
+    split_k: float  # the shortest reduction worth its own thread block
+    quantisation: float  # 0 = work spreads evenly, 1 = whole waves only
+    overlap: float  # exponent p of (memory^p + compute^p)^(1/p); large = perfect overlap
+    throttle: float  # share lost by kernels long enough to hit the power limit
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Constants of attention with one query per sequence."""
+
+    launch_s: float
+    memory_efficiency: float
+    compute_efficiency: float
+    block_s: float  # time of one thread block beside its memory traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Constants of attention with many queries per sequence."""
+
+    launch_s: float
+    memory_efficiency: float
+    compute_efficiency: float
+    block_s: float  # time of one thread block beside its products
+    span: float  # share of the longest thread block that nothing else hides
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Constants of a mixture-of-experts block: sort, two grouped products, sum."""
+
+    launch_s: float
+    expert_s: float  # scheduling one expert
+    compute_efficiency: float
+    memory_efficiency: float
+    tile: float  # rows that an expert's tokens are padded to
+    imbalance: float  # exponent weight of the busiest rank under skewed routing
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Constants of a kernel that only moves bytes: norms, activations, rotary, copies."""
+
+    launch_s: float
+    memory_efficiency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Constants of state-space and linear-attention kernels."""
+
+    launch_s: float
+    memory_efficiency: float
+    compute_efficiency: float
+    chunk_s: float  # one sequential chunk of a prefill
+
+
+@dataclass(frozen=True, slots=True)
+class KernelConstants:
+    """Constants by operation; keys are "precision" or "precision.engine"."""
+
+    gemm: Mapping[str, Gemm] = field(default_factory=dict)
+    decode: Mapping[str, Decode] = field(default_factory=dict)
+    prefill: Mapping[str, Prefill] = field(default_factory=dict)
+    encoder: Mapping[str, Prefill] = field(default_factory=dict)
+    mla_decode: Mapping[str, Decode] = field(default_factory=dict)
+    mla_prefill: Mapping[str, Prefill] = field(default_factory=dict)
+    experts: Mapping[str, Experts] = field(default_factory=dict)
+    stream: Mapping[str, Stream] = field(default_factory=dict)
+    scan_decode: Mapping[str, Scan] = field(default_factory=dict)
+    scan_prefill: Mapping[str, Scan] = field(default_factory=dict)
+
+
+# The precision whose constants stand in where none were fitted, nearest first.
+_STAND_IN = {
+    "fp16": "bf16",
+    "fp8": "int8",
+    "fp8_block": "fp8",
+    "int8": "bf16",
+    "nvfp4": "mxfp4",
+    "mxfp4": "fp8",
+    "int4_wo": "int8_wo",
+    "int8_wo": "bf16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One accelerator, as the kernels see it; SI base units."""
+
+    name: str
+    architecture: str
+    sm_count: float
+    memory_bytes_per_s: float
+    l2_bytes: float
+    boost_hz: float
+    peaks: Mapping[str, float]  # dense [FLOP/s] by precision
+    constants: KernelConstants
+    memory_bytes: float = float("nan")
+    tdp_w: float = float("nan")
+    idle_w: float = float("nan")
+    fp16_accumulate: bool = False  # 16-bit products accumulate in 16 bits where that is faster
+
+    def flop_per_s(self, precision: str) -> float:
+        """The dense peak [FLOP/s]. Raises: NoPeak."""
+        if self.fp16_accumulate and precision in ("fp16", "bf16"):
+            fast = self.peaks.get("fp16_fp16acc")
+            if fast is not None:
+                return fast
+        peak = self.peaks.get(precision)
+        if peak is None and precision == "bf16":
+            peak = self.peaks.get("fp16", self.peaks.get("fp32"))
+        if peak is None and precision == "fp16":
+            peak = self.peaks.get("bf16", self.peaks.get("fp32"))
+        if peak is None:
+            raise NoPeak(self.name, precision, self.peaks)
+        return peak
+
+    def pick(self, operation: str, precision: str, engine: str = "any") -> Any:
+        """The constants of an operation, by engine where known, else of the nearest precision.
+
+        Raises: NoCalibration where the family has none at all.
+        """
+        table: Mapping[str, Any] = getattr(self.constants, operation)
+        key: str | None = precision
+        while key is not None:
+            found = table.get(f"{key}.{engine}", table.get(key))
+            if found is not None:
+                return found
+            key = _STAND_IN.get(key)
+        found = next(iter(table.values()), None)
+        if found is None:
+            raise NoCalibration(self.architecture, operation)
+        return found
+
+
+_KINDS: Mapping[str, type] = {
+    "gemm": Gemm, "decode": Decode, "prefill": Prefill, "encoder": Prefill,
+    "mla_decode": Decode, "mla_prefill": Prefill, "experts": Experts, "stream": Stream,
+    "scan_decode": Scan, "scan_prefill": Scan,
+}  # fmt: skip
+
+
+def kernel_constants(figures: Mapping[str, float]) -> KernelConstants:
+    """Constants from flat figures "operation/precision[.engine]/constant" [SI base units].
+
+    Parameters: figures, as a calibration record holds them; keys of other operations are
+    skipped, so that one record may serve several floors.
+    Raises: NoCalibration where an operation lacks one of its constants.
+    """
+    gathered: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in _KINDS}
+    for key, value in figures.items():
+        operation, _, rest = key.partition("/")
+        group, _, constant = rest.partition("/")
+        if operation in gathered and constant:
+            gathered[operation].setdefault(group, {})[constant] = float(value)
+    built: dict[str, dict[str, Any]] = {}
+    for operation, groups in gathered.items():
+        names = {item.name for item in fields(_KINDS[operation])}
+        for group, values in groups.items():
+            if names - set(values):
+                missing = sorted(names - set(values))[0]
+                raise NoCalibration("this family", f"{operation}/{group}/{missing}")
+            known = {name: values[name] for name in names}
+            built.setdefault(operation, {})[group] = _KINDS[operation](**known)
+    return KernelConstants(**built)
