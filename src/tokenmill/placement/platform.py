@@ -11,11 +11,12 @@ from functools import lru_cache
 
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Accelerator, System
-from tokenmill.errors import InputError, UnknownName
-from tokenmill.physics.chip import Chip, chip
-from tokenmill.physics.fabric import Fabric, fabric
+from tokenmill.catalog.figure import Figure
+from tokenmill.errors import InputError, NoCalibration, UnknownName
+from tokenmill.physics.chip import Chip, kernel_constants
+from tokenmill.physics.fabric import Fabric, Link, family, link
 
-__all__ = ["Platform", "hardware_names", "platform"]
+__all__ = ["Platform", "chip_of", "hardware_names", "platform"]
 
 _ANY = "any"
 
@@ -100,9 +101,104 @@ def _assemble(name: str, accelerator: Accelerator, machine: System) -> Platform:
         name=name,
         accelerator=accelerator,
         system=machine,
-        chip=chip(accelerator),
-        fabric=fabric(accelerator, machine),
+        chip=chip_of(accelerator),
+        fabric=_fabric(accelerator, machine, machine_gpus, domain),
         machine_gpus=machine_gpus,
         domain_gpus=min(domain, 72),
         most_gpus=max(machine_gpus, 32) if scales_out else machine_gpus,
     )
+
+
+def constants(name: str) -> dict[str, Figure]:
+    """Calibration figures of a family, those that it inherits filled in beneath its own.
+
+    Raises: NoCalibration where the family has no file.
+    """
+    gathered: dict[str, Figure] = {}
+    wanted, seen = name, set()
+    while wanted and wanted not in seen:
+        seen.add(wanted)
+        try:
+            record = load.calibration(wanted)
+        except UnknownName:
+            raise NoCalibration(name, wanted) from None
+        gathered = {**record.figures, **gathered}
+        wanted = record.inherits
+    return gathered
+
+
+@lru_cache(maxsize=512)
+def _chip(slug: str) -> Chip:
+    accelerator = load.accelerator(slug)
+    figures = constants(accelerator.architecture)
+    value = accelerator.value
+    memory_bytes_per_s = value("memory_bandwidth")
+    return Chip(
+        name=accelerator.slug,
+        architecture=accelerator.architecture,
+        sm_count=value("sm_count", _blocks(accelerator)),
+        memory_bytes_per_s=memory_bytes_per_s,
+        l2_bytes=value("l2", 0.0),
+        boost_hz=value("boost_clock", 1.5e9),
+        peaks={key: item.value for key, item in accelerator.peaks.items()},
+        constants=kernel_constants({key: item.value for key, item in figures.items()}),
+        memory_bytes=value("memory"),
+        tdp_w=value("tdp", float("nan")),
+        idle_w=value("idle_power", float("nan")),
+    )
+
+
+def chip_of(accelerator: Accelerator) -> Chip:
+    """What kernels see of an accelerator: its spec sheet under its family's constants.
+
+    Raises: NoCalibration, Unsupported where the record lacks memory or bandwidth.
+    """
+    return _chip(accelerator.slug)
+
+
+def _blocks(accelerator: Accelerator) -> float:
+    """Multiprocessors of an accelerator whose record does not count any: as many as an A100's
+    rate per multiprocessor would need. It only sets how coarse waves are."""
+    peak = max((item.value for item in accelerator.peaks.values()), default=1e14)
+    return max(round(peak / 2.9e12), 8.0)
+
+
+def _fabric(accelerator: Accelerator, machine: System, gpus: int, domain: int) -> Fabric:
+    kind = machine.fabric
+    if kind == "pcie" or "nvlink_bandwidth" not in accelerator.figures:
+        generation = accelerator.value("pcie_generation", 4.0)
+        rate = accelerator.value("pcie_bandwidth", 15.75e9)
+        kind = "pcie" if kind != "infinity-fabric" else kind
+    else:
+        generation = accelerator.value("nvlink_generation", 4.0)
+        rate = machine.value("nvlink_bandwidth", accelerator.value("nvlink_bandwidth")) / 2.0
+    if kind == "infinity-fabric":
+        rate = accelerator.value("nvlink_bandwidth", 128e9) / 2.0
+    network = machine.value("scaleout_bandwidth", 0.0)
+    inside = _nearest(family(kind, generation), kind)
+    return Fabric(
+        kind=kind,
+        link_bytes_per_s=rate,
+        domain_gpus=max(domain, 1),
+        inside=link({key: item.value for key, item in constants(inside).items()}, inside),
+        scaleout_bytes_per_s=network,
+        outside=_outside() if network else None,
+        sharp=kind == "nvlink-switch" and generation >= 4,
+        peer_access=not (kind == "pcie" and accelerator.market in ("consumer", "laptop")),
+    )
+
+
+def _nearest(wanted: str, kind: str) -> str:
+    """The calibration of a link, or that of the nearest generation on record."""
+    known = [slug for slug in load.names("calibration") if slug.startswith("fabric-")]
+    if wanted in known:
+        return wanted
+    same = [slug for slug in known if slug.rstrip("0123456789") == wanted.rstrip("0123456789")]
+    if not same:
+        raise NoCalibration(wanted, kind)
+    return same[-1]
+
+
+def _outside() -> Link:
+    figures = constants("fabric-infiniband")
+    return link({key: item.value for key, item in figures.items()}, "fabric-infiniband")

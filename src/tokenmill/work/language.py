@@ -36,6 +36,7 @@ __all__ = [
     "operations",
     "prefill_work",
     "state_bytes_per_sequence",
+    "window_tokens",
 ]
 
 Scalar = Any
@@ -182,6 +183,17 @@ def cache_bytes_per_token(arch: Architecture, cache: CacheFormat) -> tuple[float
             values = mixer.kv_lora_rank + mixer.rope_dim
             full += (values * cache.value_bytes + mixer.index_dim) * layer.count
     return full, windowed, window
+
+
+def window_tokens(arch: Architecture) -> int:
+    """The widest span that bounded attention looks back over [tokens]; 0 where none is bounded."""
+    spans = [0]
+    for layer in arch.layers:
+        if isinstance(layer.mixer, Attention):
+            spans.append(layer.mixer.window)
+        elif isinstance(layer.mixer, LatentAttention):
+            spans.append(layer.mixer.index_topk)
+    return max(spans)
 
 
 def state_bytes_per_sequence(arch: Architecture) -> float:

@@ -1,0 +1,345 @@
+"""Step times: seconds and activity of one engine step, for many layouts and batches at once.
+
+One step of an instance with t tokens (p of them prefill), n sequences, b decoding and ctx context
+tokens costs linear(t) + sequence(n) + prefill attention(p, c) + decode attention(b, ctx). The
+parts here serve the closed form (arrays over layouts x batches), the breakdown of an answer, and
+the `StepTable` of the event engine (`placement.table`): one truth.
+
+Pipelines: with pp stages the batch runs as pp micro-batches, so a step costs the whole model at
+1/pp of the rows. Attention data parallelism: a rank sees 1/dp of the sequences, experts see all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tokenmill.physics import attention, elementwise, experts, gemm, state_space
+from tokenmill.physics.arithmetic import arithmetic
+from tokenmill.physics.chip import Chip
+from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
+from tokenmill.physics.fabric import Fabric
+from tokenmill.placement.engines import Engine
+from tokenmill.placement.layout import LayoutGrid
+from tokenmill.work import language
+from tokenmill.work.architecture import (
+    Architecture,
+    Attention,
+    GatedDeltaNet,
+    LatentAttention,
+    Mamba2,
+    Mixer,
+)
+from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul
+from tokenmill.work.precision import CacheFormat, WeightFormat
+
+__all__ = ["Part", "StepTimes"]
+
+Scalar = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One operation of a step on one GPU, arrays [layouts, batches].
+
+    seconds [s]; flop [FLOP] at `dtype`; memory_bytes, link_bytes [B].
+    """
+
+    name: str
+    seconds: Scalar
+    flop: Scalar
+    memory_bytes: Scalar
+    link_bytes: Scalar
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Step times of one model in one precision on one chip, over many layouts (rows [n, 1])."""
+
+    arch: Architecture
+    weights: WeightFormat
+    cache: CacheFormat
+    chip: Chip
+    fabric: Fabric
+    grid: LayoutGrid
+    engine: Engine
+
+    def linear_parts(self, tokens: Scalar) -> Iterator[Part]:
+        """Everything that depends on the tokens of the step alone, operation by operation.
+
+        Parameters: tokens in the step of the whole instance, broadcast against [n, 1].
+        """
+        grid = self.grid
+        rows = _rows(tokens, grid.pp * grid.dp)
+        for op in language.operations(self.arch):
+            if isinstance(op, Matmul):
+                if not op.per_sequence:
+                    yield self._matmul(op, rows)
+                    if op.split == "rows" and not op.name.startswith("shared"):
+                        yield from self._all_reduce(rows, op.count)
+            elif isinstance(op, ExpertBlock):
+                yield self._experts(op, _rows(tokens, grid.pp))
+                yield from self._expert_messages(op, tokens)
+            elif isinstance(op, Elementwise) and not op.per_sequence:
+                yield self._elementwise(op, rows)
+        yield from self._stage_messages(rows)
+
+    def sequence_parts(self, sequences: Scalar) -> Iterator[Part]:
+        """Everything per sequence of the step: the LM head, sampling, the host."""
+        grid = self.grid
+        rows = _rows(sequences, grid.pp * grid.dp)
+        for op in language.operations(self.arch):
+            if isinstance(op, Matmul) and op.per_sequence:
+                yield self._matmul(op, rows)
+                share = rows * op.n / grid.tp * 2.0
+                yield self._message("logits gather", "all_gather", share * grid.tp, grid.tp, 1)
+        engine = self.engine
+        host = engine.host_step_s + engine.host_sequence_s * sequences
+        zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
+        yield Part("host", host + zero, zero, zero, zero, "host")
+
+    def decode_coefficients(self, batch: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        """Attention of decoding: (base [s], [s] per context token, [s] per token in the window).
+
+        Parameters: batch, sequences decoding in the instance. A step costs base + per_token x
+        summed context + per_window_token x summed min(context, window).
+        """
+        base = per_token = per_window = np.zeros_like(self.grid.tp)
+        rows = _rows(batch, self.grid.pp * self.grid.dp)
+        for op in language.operations(self.arch):
+            if isinstance(op, Attend):
+                fixed, full, windowed = self._decode_one(op, rows)
+                base = base + fixed * op.count
+                # the instance's contexts are spread over dp ranks and pp micro-batches
+                per_token = per_token + full * op.count / self.grid.dp
+                per_window = per_window + windowed * op.count / self.grid.dp
+        return base, per_token, per_window
+
+    def prefill_coefficients(self) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+        """Attention of prefill: [s] per chunk, per token, per (query, key) pair, per windowed pair."""
+        chunk = token = pair = window_pair = np.zeros_like(self.grid.tp)
+        for op in language.operations(self.arch):
+            if isinstance(op, Attend):
+                fixed, each, full, windowed = self._prefill_one(op)
+                chunk = chunk + fixed * op.count
+                token = token + each * op.count
+                pair = pair + full * op.count
+                window_pair = window_pair + windowed * op.count
+        return chunk + self.engine.host_prefill_s, token, pair, window_pair
+
+    @property
+    def window_tokens(self) -> int:
+        """The widest sliding window of the model [tokens]; 0 where it has none."""
+        return language.window_tokens(self.arch)
+
+    def linear_s(self, tokens: Scalar) -> Scalar:
+        """Seconds that depend on the tokens of a step alone [s]."""
+        return sum(part.seconds for part in self.linear_parts(tokens))
+
+    def sequence_s(self, sequences: Scalar) -> Scalar:
+        """Seconds that depend on the sequences of a step alone [s]."""
+        return sum(part.seconds for part in self.sequence_parts(sequences))
+
+    def decode_attention_s(self, batch: Scalar, context: Scalar) -> Scalar:
+        """Attention [s] of `batch` decoding sequences of `context` tokens each."""
+        base, per_token, per_window = self.decode_coefficients(batch)
+        windowed = np.minimum(context, self.window_tokens)
+        return base + per_token * batch * context + per_window * batch * windowed
+
+    def prefill_attention_s(self, tokens: Scalar, context: Scalar) -> Scalar:
+        """Attention [s] of one chunk of `tokens` after `context` tokens of the same sequence."""
+        chunk, token, pair, window_pair = self.prefill_coefficients()
+        full = language.attended_pairs(tokens, context)
+        windowed = language.attended_pairs(tokens, context, self.window_tokens)
+        return chunk + token * tokens + pair * full + window_pair * windowed
+
+    def decode_step_s(self, batch: Scalar, context: Scalar) -> Scalar:
+        """A step that only decodes: `batch` sequences of `context` tokens [s]."""
+        return (
+            self.linear_s(batch) + self.sequence_s(batch) + self.decode_attention_s(batch, context)
+        )
+
+    def mixed_step_s(
+        self, batch: Scalar, context: Scalar, chunk: Scalar, chunk_context: Scalar
+    ) -> Scalar:
+        """A step that decodes `batch` sequences and prefills a chunk beside them [s]."""
+        return (
+            self.linear_s(batch + chunk)
+            + self.sequence_s(batch + 1.0)
+            + self.decode_attention_s(batch, context)
+            + self.prefill_attention_s(chunk, chunk_context)
+        )
+
+    def _matmul(self, op: Matmul, rows: Scalar) -> Part:
+        k, n = op.shard(self.grid.tp)
+        wanted = {
+            "attention": self.weights.attention, "feed-forward": self.weights.feed_forward,
+        }.get(op.part, "bf16")  # fmt: skip
+        if op.part == "head" and self.weights.gguf:
+            wanted = self.weights.attention
+        stored = language.bits_of(op.part, self.weights) / 8.0
+        seconds = gemm.gemm_s(
+            self.chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
+        )
+        memory = k * n * stored + rows * (k + n) * 2.0
+        return Part(
+            op.name, seconds * op.count, 2.0 * rows * n * k * op.count, memory * op.count,
+            np.zeros_like(seconds), arithmetic(self.chip, wanted).peak,
+        )  # fmt: skip
+
+    def _experts(self, op: ExpertBlock, tokens: Scalar) -> Part:
+        e, grid = op.experts, self.grid
+        inner = e.input_width or op.hidden
+        stored = self.weights.expert_bits / 8.0
+        seconds = experts.moe_s(
+            self.chip, self.weights.experts, tokens, inner, e.width, e.top_k, e.count,
+            grid.moe_tp, grid.ep, float(op.matrices), engine=self.engine.name,
+            weight_bytes=stored,
+        )  # fmt: skip
+        each = op.matrices * inner * e.width / grid.moe_tp
+        touched = language.distinct_experts(e.count, e.top_k, tokens) / grid.ep
+        return Part(
+            op.name, seconds * op.count, 2.0 * tokens * e.top_k * each / grid.ep * op.count,
+            touched * each * stored * op.count, np.zeros_like(seconds),
+            arithmetic(self.chip, self.weights.experts).peak,
+        )  # fmt: skip
+
+    def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
+        values = op.values / (self.grid.tp if op.split else 1.0)
+        moved = rows * values * 2.0
+        seconds = elementwise.stream_s(self.chip, moved) * op.count
+        return Part(op.name, seconds, rows * op.flop * op.count, moved * op.count,
+                    np.zeros_like(seconds), "fp32")  # fmt: skip
+
+    def _all_reduce(self, rows: Scalar, count: int) -> Iterator[Part]:
+        message = rows * self.arch.hidden * 2.0
+        yield self._message("all-reduce", "all_reduce", message, self.grid.tp, count)
+
+    def _expert_messages(self, op: ExpertBlock, tokens: Scalar) -> Iterator[Part]:
+        """Experts over tensor ranks end in an all-reduce; over data-parallel ranks tokens travel."""
+        grid = self.grid
+        rows = _rows(tokens, grid.pp * grid.dp)
+        together = np.where(grid.dp == 1, grid.tp, 1.0)
+        message = rows * self.arch.hidden * 2.0
+        yield self._message("expert all-reduce", "all_reduce", message, together, op.count)
+        if np.any(grid.dp > 1):
+            ranks = np.where(grid.dp > 1, grid.tp * grid.dp, 1.0)
+            copies = np.minimum(op.experts.top_k, grid.ep)
+            sent = _rows(tokens, grid.pp * grid.dp * grid.tp) * copies * self.arch.hidden
+            yield self._message("expert dispatch", "all_to_all", sent * 2.0, ranks, op.count)
+            yield self._message("expert combine", "all_to_all", sent * 2.0, ranks, op.count)
+
+    def _stage_messages(self, rows: Scalar) -> Iterator[Part]:
+        stages = self.grid.pp
+        if np.any(stages > 1):
+            message = rows * self.arch.hidden * 2.0 / self.grid.tp
+            seconds = collective_s(self.fabric, "p2p", message, np.where(stages > 1, 2.0, 1.0))
+            zero = np.zeros_like(seconds)
+            # every one of the pp micro-batches crosses every boundary while the next one computes
+            yield Part("stage transfer", seconds * stages, zero, zero, message * stages, "link")
+
+    def _message(
+        self, name: str, op: str, message: Scalar, ranks: Scalar, count: int
+    ) -> Part:
+        if op == "all_reduce":
+            seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=self.engine.name)
+        else:
+            seconds = collective_s(self.fabric, op, message, ranks)
+        zero = np.zeros_like(seconds)
+        return Part(name, seconds * count, zero, zero, wire_bytes(op, message, ranks) * count, "link")
+
+    def _decode_one(self, op: Attend, rows: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        """(base, per token without end, per token in the window) of one layer of an operation."""
+        mixer, tp, name = op.mixer, self.grid.tp, self.engine.name
+        zero = np.zeros_like(tp)
+        if isinstance(mixer, Attention):
+            cost = attention.decode_attention_coefficients(
+                self.chip, rows, np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
+                (mixer.head_dim + mixer.value_head_dim) / 2.0, self.cache.name, name,
+            )  # fmt: skip
+            return _windowed(cost.base_s, cost.s_per_token, bool(mixer.window), zero)
+        if isinstance(mixer, LatentAttention):
+            cost = attention.mla_decode_coefficients(
+                self.chip, rows, np.ceil(mixer.heads / tp), mixer.kv_lora_rank, mixer.rope_dim,
+                self.cache.name, name,
+            )  # fmt: skip
+            base, full, windowed = _windowed(
+                cost.base_s, cost.s_per_token, bool(mixer.index_topk), zero
+            )
+            return base, full + self._index_s(mixer), windowed
+        if isinstance(mixer, Mamba2):
+            groups = np.maximum(mixer.groups / tp, 1.0)
+            seconds = state_space.mamba2_decode_s(
+                self.chip, rows, mixer.heads / tp, mixer.head_dim, mixer.state_dim, groups, name
+            )
+            return seconds, zero, zero
+        if isinstance(mixer, GatedDeltaNet):
+            seconds = state_space.gdn_decode_s(
+                self.chip, rows, mixer.key_heads / tp, mixer.value_heads / tp, mixer.key_dim,
+                mixer.value_dim, name,
+            )  # fmt: skip
+            return seconds, zero, zero
+        return zero, zero, zero
+
+    def _index_s(self, mixer: LatentAttention) -> float:
+        """Scoring one cached token by the indexer of sparse attention [s] (DeepSeek-V3.2)."""
+        return mixer.index_dim / self.chip.memory_bytes_per_s
+
+    def _prefill_one(self, op: Attend) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+        """(per chunk, per token, per pair, per windowed pair) of one layer of an operation."""
+        mixer, tp, name = op.mixer, self.grid.tp, self.engine.name
+        zero = np.zeros_like(tp)
+        if isinstance(mixer, Attention):
+            cost = attention.prefill_attention_coefficients(
+                self.chip, np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
+                (mixer.head_dim + mixer.value_head_dim) / 2.0, "bf16", self.cache.name, name,
+            )  # fmt: skip
+            _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.window), zero)
+            return cost.base_s + zero, cost.s_per_token, pair, windowed
+        if isinstance(mixer, LatentAttention):
+            cost = attention.mla_prefill_coefficients(
+                self.chip, np.ceil(mixer.heads / tp), mixer.nope_dim, mixer.rope_dim,
+                mixer.value_head_dim, self.cache.name, name,
+            )  # fmt: skip
+            _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.index_topk), zero)
+            index = 2.0 * mixer.index_heads * mixer.index_dim / self.chip.flop_per_s("bf16")
+            return cost.base_s + zero, cost.s_per_token, pair + index, windowed
+        chunk, token = self._scan_coefficients(mixer)
+        return chunk, token, zero, zero
+
+    def _scan_coefficients(self, mixer: Mixer) -> tuple[Scalar, Scalar]:
+        """A state-space prefill as (per chunk, per token): whole scan blocks, so a straight line."""
+        tp, name = self.grid.tp, self.engine.name
+        if not isinstance(mixer, Mamba2 | GatedDeltaNet):
+            return np.zeros_like(tp), np.zeros_like(tp)
+
+        def seconds(tokens: float) -> Scalar:
+            if isinstance(mixer, Mamba2):
+                return state_space.mamba2_prefill_s(
+                    self.chip, 1.0, tokens, mixer.heads / tp, mixer.head_dim, mixer.state_dim,
+                    np.maximum(mixer.groups / tp, 1.0), float(mixer.chunk), name,
+                )  # fmt: skip
+            return state_space.gdn_prefill_s(
+                self.chip, 1.0, tokens, mixer.key_heads / tp, mixer.value_heads / tp,
+                mixer.key_dim, mixer.value_dim, float(mixer.chunk), name,
+            )  # fmt: skip
+
+        near, far = 8.0 * mixer.chunk, 16.0 * mixer.chunk
+        slope = (seconds(far) - seconds(near)) / (far - near)
+        return np.maximum(seconds(near) - slope * near, 0.0), slope
+
+
+def _windowed(
+    base: Scalar, slope: Scalar, inside_window: bool, zero: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
+    """A slope on the side it belongs to: all context, or the part inside the window."""
+    return (base, zero, slope) if inside_window else (base, slope, zero)
+
+
+def _rows(count: Scalar, ways: Scalar) -> Scalar:
+    """Rows that the busiest of `ways` micro-batches or ranks gets, at least one."""
+    return np.maximum(np.ceil(np.asarray(count, float) / ways), 1.0)
