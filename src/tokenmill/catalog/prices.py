@@ -135,13 +135,13 @@ def price(
     prices of the user (see `given`), which win over every record.
     Returns: one price. Raises: NoPrice with the remedy; InputError for an unknown kind.
     """
-    own = [entry for entry in extra if _matches(entry, item, kinds, date)]
+    slug, families = _slug(item), {_family(kind) for kind in kinds}
+    own = [entry for entry in extra if slug in entry.items and _family(entry.kind) in families]
     found = own or prices(item, kinds, region=region, date=date)
     if not found:
-        what = f"{item} ({', '.join(kinds)})" + (f" up to {date}" if date else "")
         raise NoPrice(
-            what,
-            f'give one with --price "{item}=$1.50/GPU-hour" or "{item}=$2,000", '
+            f"{item} ({', '.join(kinds)})" + (f" up to {date}" if date else ""),
+            f'give one with --price "{item}=AMOUNT/{_unit_of(kinds[0])}" '
             "or add a line to prices/*.toml in TOKENMILL_CATALOG",
         )
     return found[0]
@@ -203,6 +203,16 @@ _KIND_BY_UNIT = {
 }  # fmt: skip
 
 
+def _unit_of(kind: str) -> str:
+    """The unit that a kind of price is usually given for."""
+    units = (per for per, known in _KIND_BY_UNIT.items() if _family(known) == _family(kind))
+    return next(units, "unit")
+
+
+def _family(kind: str) -> str:
+    return kind.split("-")[0]
+
+
 def _matches(
     entry: Price, item: str | None, kinds: Sequence[str], date: datetime.date | None
 ) -> bool:
@@ -257,7 +267,7 @@ def _entry(row: object, key: str, found: Mapping[str, Source], path: Path) -> Pr
         if row[part] not in allowed:
             raise BadRecord(path, f"{key}.{part}", f'"{row[part]}" is none of {sorted(allowed)}')
     item = row["item"]
-    items = (item,) if isinstance(item, str) else tuple(item)
+    items = tuple(canonical(name) for name in ([item] if isinstance(item, str) else item))
     try:
         amount, low, high, currency = _range(row)
         first_day(str(row["date"]))
