@@ -21,7 +21,7 @@ _SERIES = {"temperature": ("c", -60.0, 60.0), "humidity": ("percent", 1.0, 100.0
 
 
 class Site(BaseModel):
-    """A place: twelve monthly means with their bounds, carbon per kWh, and items of the price files.
+    """A place: twelve monthly means with bounds, carbon per kWh, and items of the price files.
 
     `temperature_c` and `humidity` (0 to 1) are mean dry-bulb temperature [°C] and relative
     humidity of each month as figures; `hourly_std_c` is how much single hours scatter around
@@ -93,13 +93,14 @@ def _months(
     unit, least, most = _SERIES[name]
     key = f"{name}_{unit}"
     values, spread = climate.get(key), climate.get(f"{name}_spread_{unit}")
-    source = climate.get(f"{name}_source")
+    source = str(climate.get(f"{name}_source"))
     if source not in found:
         raise BadRecord(path, f"climate.{name}_source", f'"{source}" is not among the [sources.*]')
     numbers = [*values, spread] if isinstance(values, list) else []
-    if len(numbers) != _MONTHS + 1 or not all(isinstance(v, int | float) for v in numbers):
+    if len(numbers) != _MONTHS + 1 or not all(isinstance(one, int | float) for one in numbers):
         raise BadRecord(path, f"climate.{key}", "twelve numbers and a spread are needed")
-    if not all(least <= value <= most for value in numbers[:-1]) or not spread >= 0:
+    *means, spread = numbers
+    if not all(least <= value <= most for value in means) or not spread >= 0:
         raise BadRecord(path, f"climate.{key}", f"values lie in {least:g} to {most:g}")
     scale = 0.01 if unit == "percent" else 1.0
     return tuple(
@@ -109,7 +110,7 @@ def _months(
             dimension="temperature" if name == "temperature" else "1",
             source=source, kind=found[source].kind,
         )
-        for value in values
+        for value in means
     )  # fmt: skip
 
 
