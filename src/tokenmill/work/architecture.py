@@ -38,6 +38,7 @@ class Attention:
     output_gate: bool = False  # a gate as wide as the query projection (Qwen3-Next, 3.5)
     sinks: bool = False  # one learned logit per head (gpt-oss)
     shares_kv: bool = False  # reads the keys and values of an earlier layer: none of its own
+    values_are_keys: bool = False  # one projection gives both (Gemma 4, global layers)
 
 
 @dataclass(frozen=True, slots=True)
