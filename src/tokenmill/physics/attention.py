@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 
 _CACHE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.125, "q8_0": 1.0625, "q4_0": 0.5625}
 _BLOCK = 128.0  # queries of one prefill thread block
+_BLOCKS = 128.0  # thread blocks that half fill a memory pipe
 _WIDTH = 128.0  # head width that one thread block handles without splitting
 
 
@@ -56,37 +57,40 @@ def _cache_bytes(kv_dtype: str) -> float:
     return _CACHE_BYTES.get(kv_dtype, 2.0)
 
 
-def _decode(
-    chip: Chip, c: Decode, blocks: Any, token_bytes: Any, token_flop: Any
-) -> DecodeCost:  # fmt: skip
-    base_s = c.launch_s + c.block_s * np.asarray(blocks, float) / chip.sm_count
-    memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
+def _decode(chip: Chip, c: Decode, blocks: Any, token_bytes: Any, token_flop: Any) -> DecodeCost:
+    waves = np.maximum(blocks / chip.sm_count - c.hidden_waves, 0.0)
+    ramp = 1.0 + c.ramp / (1.0 + blocks / _BLOCKS)
+    memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency) * ramp
     compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
-    return DecodeCost(base_s, np.maximum(memory_s, compute_s))
+    return DecodeCost(c.launch_s + c.block_s * waves, np.maximum(memory_s, compute_s))
 
 
 def decode_attention_coefficients(
     chip: Chip, batch: Any, heads: Any, kv_heads: Any, head_dim: Any, kv_dtype: str = "bf16",
-    engine: str = "any",
+    window: Any = 0, engine: str = "any",
 ) -> DecodeCost:  # fmt: skip
     """Decode attention of one layer as (base_s, s_per_token), exact for a constant batch.
 
     Parameters: chip; batch [sequences]; heads, kv_heads on this GPU; head_dim [values];
-    kv_dtype of the cache; engine. The cost per token counts tokens that are read: with a
-    sliding window, min(context, window) of each sequence.
+    kv_dtype of the cache; window [tokens, 0 = none]; engine. The cost per token counts tokens
+    that are read: with a window, min(context, window) of each sequence.
     Returns: DecodeCost [s, s per token].
     Raises: NoCalibration, NoPeak.
     """
     c: Decode = chip.pick("decode", kv_dtype, engine)
-    kv_heads, head_dim = np.asarray(kv_heads, float), np.asarray(head_dim, float)
-    blocks = np.asarray(batch, float) * kv_heads * np.maximum(head_dim / _WIDTH, 1.0)
+    heads, kv_heads = np.asarray(heads, float), np.asarray(kv_heads, float)
+    head_dim = np.asarray(head_dim, float)
+    group = heads / kv_heads
+    weight = np.where(group > 1.0, 1.0 + c.group * group / 8.0, c.single)
+    weight = weight * np.where(np.asarray(window) > 0, group**c.unpacked, 1.0)
+    blocks = np.asarray(batch, float) * kv_heads * np.maximum(head_dim / _WIDTH, 1.0) * weight
     token_bytes = 2.0 * kv_heads * head_dim * _cache_bytes(kv_dtype)
-    return _decode(chip, c, blocks, token_bytes, 4.0 * np.asarray(heads, float) * head_dim)
+    return _decode(chip, c, blocks, token_bytes, 4.0 * heads * head_dim)
 
 
 def decode_attention_s(
     chip: Chip, batch: Any, context_tokens: Any, heads: Any, kv_heads: Any, head_dim: Any,
-    kv_dtype: str = "bf16", window: int = 0, engine: str = "any",
+    kv_dtype: str = "bf16", window: Any = 0, engine: str = "any",
 ) -> Array:  # fmt: skip
     """Time of decode attention of one layer: one query per sequence against its cache.
 
@@ -95,10 +99,12 @@ def decode_attention_s(
     `decode_attention_coefficients`.
     Returns: seconds [s].
     """
-    cost = decode_attention_coefficients(chip, batch, heads, kv_heads, head_dim, kv_dtype, engine)
-    read = np.asarray(context_tokens, float)
-    if window:
-        read = np.minimum(read, np.asarray(batch, float) * window)
+    cost = decode_attention_coefficients(
+        chip, batch, heads, kv_heads, head_dim, kv_dtype, window, engine
+    )
+    read, window = np.asarray(context_tokens, float), np.asarray(window, float)
+    reach = np.where(window > 0, np.asarray(batch, float) * window, np.inf)
+    read = np.minimum(read, reach)
     result: Array = cost.base_s + cost.s_per_token * read
     return result
 
@@ -184,7 +190,7 @@ def mla_decode_coefficients(
     heads = np.asarray(heads, float)
     token_bytes = (latent_dim + rope_dim) * _cache_bytes(kv_dtype)
     token_flop = 2.0 * np.maximum(heads, 16.0) * (2.0 * latent_dim + rope_dim)
-    return _decode(chip, c, batch, token_bytes, token_flop)
+    return _decode(chip, c, np.asarray(batch, float), token_bytes, token_flop)
 
 
 def mla_decode_s(

@@ -37,6 +37,8 @@ class Gemm:
     l2_bytes_per_clock: float  # that one multiprocessor can draw from L2
     split_k: float  # the shortest reduction worth its own thread block
     quantisation: float  # 0 = work spreads evenly, 1 = whole waves only
+    rigidity: float  # 0 = the best tile for the shape, 1 = one tile for all shapes
+    row_s: float  # quantising one row of activations, in a kernel of its own
     overlap: float  # exponent p of (memory^p + compute^p)^(1/p); large = perfect overlap
     throttle: float  # share lost by kernels long enough to hit the power limit
 
@@ -48,7 +50,12 @@ class Decode:
     launch_s: float
     memory_efficiency: float
     compute_efficiency: float
-    block_s: float  # time of one thread block beside its memory traffic
+    ramp: float  # memory time that few thread blocks add, as they cannot fill the pipe
+    block_s: float  # one wave of thread blocks, beside its memory traffic
+    hidden_waves: float  # waves of blocks that the launch time already holds
+    group: float  # share that 8 queries on one KV head add to a block
+    single: float  # a block with one query per KV head, relative to grouped ones
+    unpacked: float  # 0 = a windowed block serves its whole group, 1 = one block per query
 
 
 @dataclass(frozen=True, slots=True)

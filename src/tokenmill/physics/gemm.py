@@ -46,6 +46,9 @@ def gemm_s(
     compute_s = _tiles_s(chip, c, peak, kind.activation_bytes, m, n, k)
     compute_s = compute_s * (1.0 + c.throttle * compute_s / (compute_s + 1e-3))
     work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
+    if kind.activation_bytes < 2.0:
+        read_s = (2.0 + kind.activation_bytes) / (chip.memory_bytes_per_s * c.memory_efficiency)
+        work_s = work_s + m * (c.row_s + read_s * k)
     result: Array = c.launch_s + c.latency_s * np.log1p(memory_s * 1e6) + work_s
     return result
 
@@ -63,5 +66,10 @@ def _tiles_s(chip: Chip, c: Gemm, peak: float, size: float, m: Array, n: Array, 
     depth = np.maximum(k * np.minimum(fill, 1.0), np.minimum(k, c.split_k))
     waves = np.maximum(fill, 1.0)
     waves = waves + c.quantisation * (np.ceil(waves) - waves)
-    best: Array = np.min(waves * depth * step_s, axis=-1)
+    time_s = waves * depth * step_s
+    best: Array = np.min(time_s, axis=-1)
+    if c.rigidity > 0.0:
+        large = np.where(m <= 128.0, time_s[..., 2], time_s[..., 3])
+        usual = np.where(m <= 64.0, time_s[..., 1], large)
+        best = best * (usual / best) ** c.rigidity
     return best

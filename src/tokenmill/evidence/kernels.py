@@ -1,0 +1,240 @@
+"""Kernel constants, fitted on kernel tables and checked on accelerators left out of the fit.
+
+A constant belongs to an architecture family, a precision and, where that matters, an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.evidence.gauss_newton import minimise
+from tokenmill.evidence.kernel_rows import Sample
+from tokenmill.evidence.kernel_tables import TABLES, Table
+from tokenmill.physics.chip import Chip, KernelConstants
+
+__all__ = ["Constants", "Report", "Score", "fit_group", "fit_kernels", "predict", "score"]
+
+Array = NDArray[np.float64]
+
+# Whose constants stand in for a family that is left out of a fit, nearest first.
+_NEAREST: Mapping[str, tuple[str, ...]] = {
+    "ampere": ("ada", "hopper", "blackwell"),
+    "ada": ("ampere", "hopper", "blackwell"),
+    "hopper": ("blackwell", "ampere", "ada"),
+    "blackwell": ("hopper", "ampere", "ada"),
+}
+_WORTH = 0.01  # an engine earns constants of its own by this much mean error
+_FIT_ROWS = 4000  # per accelerator, precision and engine
+_SCORE_ROWS = 8000
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors [1] of a set of rows: median, mean and 90th percentile of |predicted/measured - 1|."""
+
+    rows: int
+    median: float
+    mean: float
+    p90: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Constants of one operation for a family and a key "precision[.engine]".
+
+    values, low and high by constant; nuisance describes the benchmark, not the accelerator.
+    """
+
+    values: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+    nuisance: tuple[float, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of one table, accelerator, precision and engine: fitted, and with it left out."""
+
+    table: str
+    gpu: str
+    precision: str
+    engine: str
+    fitted: Score
+    left_out: Score
+
+
+def score(predicted: Array, measured: Array) -> Score:
+    """The errors of predictions [s] against measurements [s]."""
+    ratio = predicted / measured
+    error = np.abs(ratio - 1.0)
+    return Score(
+        error.size, float(np.median(error)), float(np.mean(error)),
+        float(np.percentile(error, 90)), float(np.median(ratio) - 1.0),
+    )  # fmt: skip
+
+
+def predict(
+    table: Table, chip: Chip, sample: Sample, values: Mapping[str, float],
+    nuisance: Sequence[float] = (),
+) -> Array:  # fmt: skip
+    """Seconds [s] of the rows of a sample under given constants.
+
+    Parameters: nuisance (L2 rate [B per clock and multiprocessor], share of L2 that a benchmark
+    keeps warm) describes the benchmark: repeated kernels find small operands in L2.
+    """
+    constants = KernelConstants(**{table.operation: {table.key(sample): table.constants(**values)}})
+    chip = replace(chip, constants=constants)
+    if table.footprint is not None:
+        rate, share = nuisance
+        l2_bytes_per_s = rate * chip.sm_count * chip.boost_hz
+        ratio = max(1.0, l2_bytes_per_s / chip.memory_bytes_per_s)
+        bytes_in_use = table.footprint(sample)
+        warm = 1.0 / (1.0 + (bytes_in_use / (chip.l2_bytes * share)) ** table.sharpness)
+        speed = 1.0 / (1.0 - warm + warm / ratio)
+        # a rate per row: the physics broadcasts it like any other array
+        chip = replace(chip, memory_bytes_per_s=cast(float, chip.memory_bytes_per_s * speed))
+    return table.predict(chip, sample)
+
+
+def fit_group(
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample], most: int = 4000,
+    start: Mapping[str, float] | None = None,
+) -> tuple[dict[str, float], tuple[float, ...]]:  # fmt: skip
+    """Constants that serve all samples together.
+
+    Returns: (constant by name, nuisance).
+    """
+    samples = [sample.thin(most) for sample in samples]
+    names = [item.name for item in fields(table.constants)]
+    bounds = [table.bounds[name] for name in names] + list(table.nuisance)
+    low, first, high = (np.array(column, float) for column in zip(*bounds, strict=True))
+    if start is not None:
+        first[: len(names)] = [start[name] for name in names]
+    measured = np.concatenate([sample.seconds for sample in samples])
+
+    def seconds(point: Array) -> Array:
+        values = dict(zip(names, point, strict=False))
+        rest = tuple(point[len(names) :])
+        parts = [predict(table, chips[s.gpu], s, values, rest) for s in samples]
+        return np.concatenate(parts)
+
+    best = minimise(seconds, measured, first, low, high)
+    values = {name: float(v) for name, v in zip(names, best.point, strict=False)}
+    return values, tuple(float(v) for v in best.point[len(names) :])
+
+
+def _score_group(
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
+    constants: tuple[dict[str, float], tuple[float, ...]],
+) -> float:  # fmt: skip
+    """Mean error [1] over samples, each counted alike."""
+    errors = []
+    for sample in samples:
+        rows = sample.thin(_FIT_ROWS)
+        errors.append(score(predict(table, chips[rows.gpu], rows, *constants), rows.seconds).mean)
+    return float(np.mean(errors))
+
+
+def _ranges(
+    values: Mapping[str, float], parts: Sequence[Mapping[str, float]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The lowest and highest of each constant over fits on one accelerator and engine each."""
+    low = {name: min([value, *(part[name] for part in parts)]) for name, value in values.items()}
+    high = {name: max([value, *(part[name] for part in parts)]) for name, value in values.items()}
+    return low, high
+
+
+def _family_constants(
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample]
+) -> dict[str, Constants]:
+    """Constants of one family by key, engines only where they earn it."""
+    found: dict[str, Constants] = {}
+    for precision in dict.fromkeys(table.key(sample) for sample in samples):
+        mine = [sample for sample in samples if table.key(sample) == precision]
+        shared = fit_group(table, chips, mine)
+        apart = [fit_group(table, chips, [sample])[0] for sample in mine]
+        rows = sum(sample.seconds.size for sample in mine)
+        found[precision] = Constants(shared[0], *_ranges(shared[0], apart), shared[1], rows)
+        engines = dict.fromkeys(sample.engine for sample in mine)
+        for engine in engines if len(engines) > 1 else ():
+            theirs = [sample for sample in mine if sample.engine == engine]
+            own = fit_group(table, chips, theirs, start=shared[0])
+            before = _score_group(table, chips, theirs, shared)
+            if before - _score_group(table, chips, theirs, own) > _WORTH:
+                parts = [part for part, s in zip(apart, mine, strict=True) if s.engine == engine]
+                rows = sum(sample.seconds.size for sample in theirs)
+                low, high = _ranges(own[0], parts)
+                found[f"{precision}.{engine}"] = Constants(own[0], low, high, own[1], rows)
+    return found
+
+
+def _look_up(found: Mapping[str, Constants], key: str, engine: str) -> Constants | None:
+    return found.get(f"{key}.{engine}", found.get(key))
+
+
+def _by_family(chips: Mapping[str, Chip], samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(chips[sample.gpu].architecture, []).append(sample)
+    return groups
+
+
+def _reports(
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
+    fitted: Mapping[str, Mapping[str, Constants]],
+) -> Iterator[Report]:  # fmt: skip
+    """How every sample is predicted by its family, and by a family that never saw its GPU."""
+    for family, mine in _by_family(chips, samples).items():
+        for gpu in dict.fromkeys(sample.gpu for sample in mine):
+            others = [sample for sample in mine if sample.gpu != gpu]
+            donors: list[Mapping[str, Constants]] = []
+            if others:
+                donors.append(_family_constants(table, chips, others))
+            donors += [fitted[near] for near in _NEAREST[family] if near in fitted]
+            for sample in mine:
+                if sample.gpu != gpu:
+                    continue
+                rows, key = sample.thin(_SCORE_ROWS, seed=2), table.key(sample)
+                own = _look_up(fitted[family], key, sample.engine)
+                other = next(filter(None, (_look_up(d, key, sample.engine) for d in donors)), None)
+                if own is None or other is None:
+                    continue
+                scores = [
+                    score(predict(table, chips[gpu], rows, c.values, c.nuisance), rows.seconds)
+                    for c in (own, other)
+                ]
+                yield Report(table.name, gpu, sample.precision, sample.engine, *scores)
+
+
+def fit_kernels(
+    folder: Path, chips: Mapping[str, Chip], tables: Sequence[str] = tuple(TABLES)
+) -> tuple[dict[str, dict[str, dict[str, Constants]]], list[Report]]:
+    """Fit the constants of every family on kernel tables, and cross-validate by accelerator.
+
+    Parameters: folder of the parquet files; chips by the accelerator slug that the tables use
+    (their constants are ignored); names of tables.
+    Returns: constants by family, operation and key; reports by table, accelerator, precision
+    and engine.
+    Raises: Unsupported without pyarrow, InputError where a file is missing.
+    """
+    families: dict[str, dict[str, dict[str, Constants]]] = {}
+    reports: list[Report] = []
+    for name in tables:
+        table = TABLES[name]
+        samples = [sample for sample in table.read(folder) if sample.gpu in chips]
+        fitted = {
+            family: _family_constants(table, chips, mine)
+            for family, mine in _by_family(chips, samples).items()
+        }
+        reports.extend(_reports(table, chips, samples, fitted))
+        for family, constants in fitted.items():
+            families.setdefault(family, {})[table.operation] = constants
+    return families, reports
