@@ -1,1 +1,1 @@
-"""TODO"""
+"""What it costs: exact money, owning, renting, hosted models, break-even, and carbon."""
