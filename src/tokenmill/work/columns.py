@@ -24,9 +24,9 @@ __all__ = ["NO_TIME", "TICKS_PER_S", "calendar_ticks", "identifiers", "lists_of_
 TICKS_PER_S = 10_000_000  # calendar times keep the seven digits that Azure publishes
 NO_TIME = np.iinfo(np.int64).min
 
-_STAMP = re.compile(
-    r"((?:19|20|21)\d\d-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?"
-)
+_DAY, _CLOCK, _PART = r"(?:19|20|21)\d\d-\d\d-\d\d", r"\d\d:\d\d:\d\d", r"\.\d{1,9}"
+_STAMP = re.compile(rf"({_DAY})[ T]({_CLOCK})({_PART})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_UTC_STAMPS = re.compile(rf"(?:{_DAY}[ T]{_CLOCK}(?:{_PART})?(?:\+00:00)?\n)*+", re.ASCII)
 
 
 def numbers(column: Sequence[object]) -> Floats:
@@ -58,13 +58,14 @@ def calendar_ticks(column: Sequence[object]) -> Ints:
     dropped), a space or T between, and optionally Z or an offset such as +00:00.
     """
     texts = [cell.strip() if isinstance(cell, str) else "" for cell in column]
-    found = list(map(_STAMP.fullmatch, texts))
-    if all(found) and not any(match[4] for match in found if match):
+    joined = "\n".join([*texts, ""])
+    if _UTC_STAMPS.fullmatch(joined):
+        plain = joined.replace("+00:00", "").split("\n")[:-1]
         try:
-            return np.array(texts, "datetime64[100ns]").view(np.int64)
+            return np.array(plain, "datetime64[100ns]").view(np.int64)
         except ValueError:
             pass  # a 13th month, say: find which cell it is
-    return np.fromiter(map(_ticks, found), np.int64, len(column))
+    return np.fromiter(map(_ticks, map(_STAMP.fullmatch, texts)), np.int64, len(texts))
 
 
 def _ticks(match: re.Match[str] | None) -> int:

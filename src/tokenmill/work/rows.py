@@ -21,11 +21,11 @@ from tokenmill.work.columns import (
     lists_of_ints,
     numbers,
 )
+from tokenmill.work.lengths import MAX_TOKENS
 from tokenmill.work.traffic import Floats, Ints, Prefixes, joined
 
-__all__ = ["MAX_TOKENS", "SCHEMAS", "Rows", "Schema", "Table", "together"]
+__all__ = ["SCHEMAS", "Rows", "Schema", "Table", "together"]
 
-MAX_TOKENS = 100_000_000
 _MAX_S = 1e11  # later times are of another unit
 _SHORT = Repr()  # repeats of a file's own text in messages stay short
 _SHORT.maxstring = _SHORT.maxother = 80
