@@ -1,0 +1,267 @@
+"""Constants of GPU power, clock under a cap, and host power, fitted on measured watts.
+
+Idle and active power are shares of the limit, so that a family covers all its cards; energies
+belong to a process or a memory type. Nothing belongs to a row.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.evidence.gauss_newton import minimise
+from tokenmill.evidence.power_rows import CHIPS, Activity
+from tokenmill.physics import power
+from tokenmill.physics.power import Node, PowerConstants
+
+__all__ = [
+    "MEMORY", "Cap", "Shares", "cap_errors", "cross_validate", "errors", "fit", "fit_clock",
+    "fit_host", "node_rows", "predict", "read_caps",
+]  # fmt: skip
+
+Array = NDArray[np.float64]
+
+# Energy of a byte [J/B] by memory type: device, interface and the way across the chip.
+MEMORY: Mapping[str, tuple[float, float, float]] = {
+    "hbm2": (65e-12, 45e-12, 90e-12),
+    "hbm2e": (60e-12, 40e-12, 85e-12),
+    "hbm3": (50e-12, 35e-12, 75e-12),
+    "hbm3e": (45e-12, 30e-12, 70e-12),
+    "hbm4": (38e-12, 25e-12, 60e-12),
+    "gddr6": (110e-12, 70e-12, 150e-12),
+    "gddr6x": (110e-12, 75e-12, 160e-12),
+    "gddr7": (90e-12, 55e-12, 130e-12),
+    "lpddr4": (60e-12, 40e-12, 90e-12),
+    "lpddr5": (50e-12, 30e-12, 80e-12),
+    "lpddr5x": (45e-12, 30e-12, 75e-12),
+    "hbm": (60e-12, 35e-12, 100e-12),
+}
+_BEND = 4.0
+_LINK = 30e-12
+_START = np.array([0.18, 0.33, 1.4e-12, 80e-12])  # idle, active, FLOP, cache
+_LOW = np.array([0.03, 0.08, 0.2e-12, 1e-12])
+_HIGH = np.array([0.35, 0.9, 4e-12, 400e-12])
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Fitted constants of a family: idle and active as shares of the limit, energies [J]."""
+
+    idle_share: float
+    active_share: float
+    flop_j: float
+    cache_j: float
+
+    def chip(self, limit_w: float, memory_type: str) -> PowerConstants:
+        """The constants of one card of the family."""
+        return PowerConstants(
+            limit_w, self.idle_share * limit_w, self.active_share * limit_w, self.flop_j,
+            MEMORY[memory_type][0], self.cache_j, _LINK, _BEND,
+        )  # fmt: skip
+
+
+def _watts(shares: Shares, rows: Activity) -> Array:
+    watts = np.zeros_like(rows.measured_w)
+    for gpu in set(rows.gpu.tolist()):
+        mine = rows.gpu == gpu
+        sheet = CHIPS[gpu]
+        chip = shares.chip(sheet.limit_w, sheet.memory_type)
+        joules = power.step_joules(
+            chip, rows.busy[mine], {"bf16": rows.flop16[mine]}, rows.memory_bytes[mine],
+            cache_bytes=rows.cache_bytes[mine],
+        )  # fmt: skip
+        watts[mine] = power.drawn_w(chip, power.demand_w(chip, joules, 1.0))
+    return watts
+
+
+def fit(rows: Activity) -> dict[str, Shares]:
+    """Constants of every family measured.
+
+    A family measured only one request at a time says nothing of its FLOPs and caches: it takes
+    those energies from the families that were loaded.
+    """
+    families = np.array([CHIPS[gpu].family for gpu in rows.gpu])
+    loaded = {name for name in set(families.tolist()) if _is_loaded(rows.where(families == name))}
+    found = {name: _fit_family(rows.where(families == name)) for name in sorted(loaded)}
+    flop = float(np.mean([s.flop_j for s in found.values()])) if found else float(_START[2])
+    cache = float(np.mean([s.cache_j for s in found.values()])) if found else float(_START[3])
+    for name in sorted(set(families.tolist()) - loaded):
+        found[name] = _fit_family(rows.where(families == name), (flop, cache))
+    return found
+
+
+def _is_loaded(rows: Activity) -> bool:
+    """Whether FLOPs or caches carry a tenth of the power somewhere."""
+    busiest = rows.flop16 * _START[2] + rows.cache_bytes * _START[3]
+    return bool(np.mean(busiest > 0.1 * rows.measured_w) > 0.1)
+
+
+def _fit_family(rows: Activity, known: tuple[float, float] | None = None) -> Shares:
+    size = 4 if known is None else 2
+
+    def shares(x: Array) -> Shares:
+        return Shares(*x.tolist(), *(() if known is None else known))
+
+    best = minimise(
+        lambda x: _watts(shares(x), rows), rows.measured_w,
+        _START[:size], _LOW[:size], _HIGH[:size],
+    )  # fmt: skip
+    return shares(best.point)
+
+
+def predict(rows: Activity, found: Mapping[str, Shares]) -> Array:
+    """Watts of each row by the product's own functions; NaN where its family is unknown."""
+    watts = np.full(rows.measured_w.size, np.nan)
+    families = np.array([CHIPS[gpu].family for gpu in rows.gpu])
+    for name in set(families.tolist()) & set(found):
+        mine = families == name
+        watts[mine] = _watts(found[name], rows.where(mine))
+    return watts
+
+
+def cross_validate(rows: Activity, by: Callable[[Activity], NDArray[np.str_]]) -> Array:
+    """Watts of each row predicted without its group.
+
+    A family that is left out whole takes the mean of the other families.
+    """
+    watts = np.full(rows.measured_w.size, np.nan)
+    labels = by(rows)
+    for label in sorted(set(labels.tolist())):
+        out = labels == label
+        found = fit(rows.where(~out))
+        mean = _mean(list(found.values()))
+        known = {sheet.family: found.get(sheet.family, mean) for sheet in CHIPS.values()}
+        watts[out] = predict(rows.where(out), known)
+    return watts
+
+
+def _mean(shares: Sequence[Shares]) -> Shares:
+    table = np.array([[getattr(s, key) for key in Shares.__slots__] for s in shares])
+    return Shares(*table.mean(axis=0).tolist())
+
+
+def errors(
+    rows: Activity, watts: Array, by: Callable[[Activity], NDArray[np.str_]]
+) -> dict[str, tuple[int, float, float]]:
+    """Rows, median and mean absolute relative error of each group."""
+    wrong = np.abs(watts / rows.measured_w - 1.0)
+    labels = by(rows)
+    return {
+        label: (
+            int((labels == label).sum()),
+            float(np.median(wrong[labels == label])),
+            float(np.mean(wrong[labels == label])),
+        )
+        for label in sorted(set(labels.tolist()))
+    }
+
+
+@dataclass(frozen=True)
+class Cap:
+    """Runs repeated under power caps: GPU, model, cap and draw without it [W], relative speed."""
+
+    gpu: NDArray[np.str_]
+    model: NDArray[np.str_]
+    cap_w: Array
+    full_w: Array
+    speed: Array
+
+    def where(self, mask: NDArray[np.bool_]) -> Cap:
+        """The rows of a mask."""
+        return Cap(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+# Spec sheets of the cards that were capped: limit and idle, the least mean power seen [W].
+_CAPPED = {"a40": (300.0, 55.0, "gddr6"), "v100-pcie-32gb": (250.0, 25.0, "hbm2")}
+
+
+def read_caps(measurements: Path) -> Cap:
+    """Runs of power.csv that were repeated at several caps, where the cap binds.
+
+    Speed and draw are relative to the same run at the highest cap; a cap binds where it lies
+    2 % under that draw.
+    """
+    runs: dict[tuple[str, ...], dict[float, tuple[float, float]]] = {}
+    with (measurements / "power.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["power_cap_w"] and row["gpu"] in _CAPPED:
+                key = (row["gpu"], row["model"], row["batch"], row["note"])
+                at = float(row["power_cap_w"])
+                runs.setdefault(key, {})[at] = (float(row["power_w"]), float(row["throughput"]))
+    rows = [
+        (gpu, model, cap, full, speed / fastest)
+        for (gpu, model, *_), sweep in runs.items()
+        for full, fastest in [sweep[max(sweep)]]
+        for cap, (_, speed) in sweep.items()
+        if cap < max(sweep) and full > 1.02 * cap
+    ]
+    gpu, model, *numbers = zip(*rows, strict=True)
+    return Cap(np.array(gpu), np.array(model), *(np.array(c, dtype=float) for c in numbers))
+
+
+def _speed(rows: Cap, floor: float, knee: float) -> Array:
+    speed = np.zeros_like(rows.cap_w)
+    for gpu in set(rows.gpu.tolist()):
+        mine = rows.gpu == gpu
+        limit, idle, memory = _CAPPED[gpu]
+        chip = replace(
+            Shares(idle / limit, 0.3, 1e-12, 1e-12).chip(limit, memory),
+            voltage_floor=floor, knee=knee,
+        )  # fmt: skip
+        speed[mine] = power.clock(chip, rows.full_w[mine], rows.cap_w[mine])
+    return speed
+
+
+def fit_clock(rows: Cap) -> tuple[float, float]:
+    """(voltage floor, knee) that the capped runs show: one pair for all GPUs, by search."""
+    floors, knees = np.linspace(0.6, 0.98, 39), np.linspace(0.5, 0.98, 25)
+    losses = [
+        (float(np.mean(np.abs(_speed(rows, floor, knee) - rows.speed))), floor, knee)
+        for floor in floors
+        for knee in knees
+    ]
+    _, floor, knee = min(losses)
+    return float(floor), float(knee)
+
+
+def cap_errors(rows: Cap) -> dict[str, tuple[int, float, float]]:
+    """Rows, median and mean error of the speed loss [share of full speed], each model left out."""
+    speed = np.zeros_like(rows.speed)
+    for model in set(rows.model.tolist()):
+        out = rows.model == model
+        speed[out] = _speed(rows.where(out), *fit_clock(rows.where(~out)))
+    wrong = np.abs(speed - rows.speed)
+    return {
+        gpu: (
+            int((rows.gpu == gpu).sum()),
+            float(np.median(wrong[rows.gpu == gpu])),
+            float(np.mean(wrong[rows.gpu == gpu])),
+        )
+        for gpu in sorted(set(rows.gpu.tolist()))
+    }
+
+
+# Fans and supplies of eight-GPU machines cooled by air.
+_FANS, _SUPPLY = 0.08, 0.94
+
+
+def node_rows(measurements: Path) -> list[tuple[str, str, float]]:
+    """(id, model, mean AC power [W]) of eight-GPU H100 nodes in training runs over ten minutes."""
+    with (measurements / "training.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            (row["id"], row["model"], float(row["node_power_w"]))
+            for row in csv.DictReader(file)
+            if row["node_power_w"] and row["gpu"] == "h100-sxm"
+            and float(row["time_to_train_s"] or 0.0) > 600.0
+        ]  # fmt: skip
+
+
+def fit_host(rows: Sequence[tuple[str, str, float]], gpu_w: float) -> Node:
+    """The host of a node from the mean power of its training runs and of its GPUs [W]."""
+    inside = np.array([watts for *_, watts in rows]) * _SUPPLY / (1.0 + _FANS)
+    return Node(float(np.median(inside - 8.0 * gpu_w)), _FANS, _SUPPLY)

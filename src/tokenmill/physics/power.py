@@ -1,0 +1,226 @@
+"""Activity to watts: what a GPU draws, what a cap costs in speed, what its node adds.
+
+Energy above idle is linear in activity - seconds that kernels run, FLOPs, bytes of memory,
+cache and links - so that it adds up over operations and steps. Power is not: near its limit
+the chip lowers its clock, so the draw bends towards the limit and never passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, SupportsFloat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.errors import InputError, NoCalibration
+
+__all__ = [
+    "FLOP_ENERGY", "Node", "PowerConstants", "at_temperature", "capped", "clock", "constants",
+    "demand_w", "drawn_w", "family", "node_w", "step_joules",
+]  # fmt: skip
+
+Array = NDArray[np.float64]
+
+# Energy of a FLOP relative to bf16 with FP32 accumulate: width of the multiplier and operands.
+FLOP_ENERGY: Mapping[str, float] = {
+    "fp64": 6.0, "fp64_tensor": 4.0, "fp32": 2.5, "tf32": 1.6, "fp16": 1.0, "bf16": 1.0,
+    "fp16_fp16acc": 0.85, "fp8": 0.55, "fp8_fp16acc": 0.5, "fp6": 0.5, "fp4": 0.32,
+    "int8": 0.5, "int4": 0.3,
+}  # fmt: skip
+_REFERENCE_K = 333.0  # 60 °C, where racks of the measured kind run
+_LEAST_CLOCK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PowerConstants:
+    """What one GPU draws, and how it answers a cap.
+
+    limit_w [W]: its power limit as sold. idle_w [W]: with a program loaded and nothing running.
+    active_w [W]: more while kernels run, whatever they do. flop_j [J/FLOP]: bf16, others by
+    `FLOP_ENERGY`. memory_j, cache_j, link_j [J/B]: memory traffic; attention reading its cache,
+    arithmetic included; links, both ends. bend: how sharply the draw bends at the limit.
+    voltage_floor: lowest voltage over the highest; knee: clock share at which it is reached.
+    leakage [1/K]: growth of idle and active power with temperature.
+    """
+
+    limit_w: float
+    idle_w: float
+    active_w: float
+    flop_j: float
+    memory_j: float
+    cache_j: float
+    link_j: float
+    bend: float = 4.0
+    voltage_floor: float = 0.86
+    knee: float = 0.86
+    leakage: float = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a machine adds to its GPUs.
+
+    host_w [W]: processors, memory, network cards, switches. fan_share: fans per watt cooled.
+    supply_efficiency: DC out over AC in.
+    """
+
+    host_w: float
+    fan_share: float
+    supply_efficiency: float
+
+
+def family(architecture: str, process: str = "") -> str:
+    """The calibration family of a GPU: its architecture, split where one had two processes.
+
+    Returns: slug of the calibration file, such as "power-hopper".
+    """
+    if architecture == "ampere" and "samsung" in process.lower():
+        return "power-ampere-samsung"
+    return f"power-{architecture}"
+
+
+def constants(
+    figures: Mapping[str, SupportsFloat],
+    memory: Mapping[str, SupportsFloat],
+    *,
+    limit_w: float,
+    memory_type: str,
+    idle_w: float | None = None,
+) -> PowerConstants:
+    """The constants of one GPU from its family's figures and its own spec sheet.
+
+    Parameters: figures of the family (shares of the limit, energies); memory, figures of
+    "power-memory" by memory type [J/B]; limit_w [W]; memory_type, such as "HBM3"; idle_w [W],
+    the card's own where known.
+    Raises: NoCalibration for a memory type or figure that nobody filled in.
+    """
+    kind = memory_type.lower().split("/")[0].strip().replace(" ", "-")
+    if kind not in memory:
+        raise NoCalibration("power-memory", kind or "memory type")
+    try:
+        return PowerConstants(
+            limit_w=limit_w,
+            idle_w=float(figures["idle_share"]) * limit_w if idle_w is None else idle_w,
+            active_w=float(figures["active_share"]) * limit_w,
+            flop_j=float(figures["flop"]),
+            memory_j=float(memory[kind]),
+            cache_j=float(figures["cache"]),
+            link_j=float(figures["link"]),
+            bend=float(figures["bend"]),
+            voltage_floor=float(figures["voltage_floor"]),
+            knee=float(figures["knee"]),
+            leakage=float(figures["leakage"]),
+        )
+    except KeyError as missing:
+        raise NoCalibration("power", str(missing).strip("'")) from None
+
+
+def step_joules(
+    chip: PowerConstants,
+    seconds: Any,
+    flop: Mapping[str, Any],
+    memory_bytes: Any,
+    link_bytes: Any = 0.0,
+    cache_bytes: Any = 0.0,
+) -> Array:
+    """Energy above idle of a piece of work on one GPU [J]; linear, so pieces add up.
+
+    Parameters: seconds that kernels run [s]; flop by number format [FLOP], as in `FLOP_ENERGY`;
+    memory_bytes read and written, cache included [B]; link_bytes sent [B]; cache_bytes, the part
+    of memory_bytes that attention reads of its cache [B]. Scalars or arrays.
+    Raises: InputError for an unknown number format.
+    """
+    joules: Array = (
+        chip.active_w * np.asarray(seconds, dtype=float)
+        + chip.memory_j * np.asarray(memory_bytes, dtype=float)
+        + chip.cache_j * np.asarray(cache_bytes, dtype=float)
+        + chip.link_j * np.asarray(link_bytes, dtype=float)
+    )
+    for dtype, amount in flop.items():
+        if dtype not in FLOP_ENERGY:
+            raise InputError(f'unknown number format "{dtype}"; known: {", ".join(FLOP_ENERGY)}')
+        joules = joules + chip.flop_j * FLOP_ENERGY[dtype] * np.asarray(amount, dtype=float)
+    return joules
+
+
+def demand_w(chip: PowerConstants, joules_above_idle: Any, seconds: Any) -> Array:
+    """Power that work asks for at full clock [W]: idle, and its energy over the time it takes.
+
+    Parameters: joules_above_idle [J] as `step_joules` gives; seconds of wall clock [s] > 0.
+    """
+    wanted: Array = chip.idle_w + np.asarray(joules_above_idle, dtype=float) / np.asarray(
+        seconds, dtype=float
+    )
+    return wanted
+
+
+def drawn_w(chip: PowerConstants, wanted_w: Any, limit_w: Any = None) -> Array:
+    """Power that is drawn [W]: the demand, bent towards the limit; idle <= drawn <= limit.
+
+    Times measured at the limit as sold contain what the clock lost there, so no speed is
+    lost here; for a lower cap see `capped`.
+    Parameters: wanted_w, demand [W]; limit_w [W], as sold unless given.
+    """
+    limit = np.maximum(chip.limit_w if limit_w is None else limit_w, chip.idle_w)
+    room = limit - chip.idle_w
+    wanted = np.maximum(np.asarray(wanted_w, dtype=float) - chip.idle_w, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        load = np.where(room > 0.0, wanted / room, 0.0)
+    # In logarithms: load**bend overflows for a demand far beyond the limit.
+    steep = chip.bend * np.log(np.maximum(load, 1e-12))
+    bent = load * np.exp(-np.logaddexp(0.0, steep) / chip.bend)
+    drawn: Array = np.minimum(chip.idle_w + room * bent, limit)
+    return drawn
+
+
+def clock(chip: PowerConstants, full_w: Any, cap_w: Any) -> Array:
+    """Clock under a cap, as a share of the clock without it.
+
+    Switching power goes with f V²; the voltage falls with the clock down to its floor at the
+    knee, below which only the clock is left to give.
+    Parameters: full_w drawn without the cap [W]; cap_w [W]. Scalars or arrays.
+    Reference: Le Sueur, Heiser 2010, "Dynamic voltage and frequency scaling: the laws of
+    diminishing returns" (HotPower).
+    """
+    full, cap = np.broadcast_arrays(np.asarray(full_w, dtype=float), np.asarray(cap_w, dtype=float))
+    above = np.maximum(full - chip.idle_w, 1e-9)
+    share = np.clip((cap - chip.idle_w) / above, 0.0, 1.0)
+    f = np.linspace(0.0, 1.0, 257)
+    rise = np.clip((f - chip.knee) / (1.0 - chip.knee), 0.0, 1.0)
+    voltage = chip.voltage_floor + (1.0 - chip.voltage_floor) * rise
+    found: Array = np.maximum(np.interp(share, f * voltage**2, f), _LEAST_CLOCK)
+    return found
+
+
+def capped(
+    chip: PowerConstants, wanted_w: Any, cap_w: Any, clock_bound: Any = 1.0
+) -> tuple[Array, Array]:
+    """What a power cap does to work: (slowdown >= 1, power drawn [W]).
+
+    Parameters: wanted_w, demand at full clock [W]; cap_w [W]; clock_bound, the share of the
+    time that goes with the core clock (1 = compute bound; memory-bound work, less).
+    Returns: time over time without the cap, and the power, at most max(cap, idle).
+    """
+    full = drawn_w(chip, wanted_w)
+    cap = np.minimum(np.asarray(cap_w, dtype=float), chip.limit_w)
+    share = np.asarray(clock_bound, dtype=float)
+    slowdown = (1.0 - share) + share / clock(chip, full, cap)
+    return slowdown, np.minimum(full, np.maximum(cap, chip.idle_w))
+
+
+def at_temperature(chip: PowerConstants, kelvin: float) -> PowerConstants:
+    """The constants at another chip temperature [K]: leakage moves idle and active power."""
+    factor = float(np.exp(chip.leakage * (kelvin - _REFERENCE_K)))
+    return replace(chip, idle_w=chip.idle_w * factor, active_w=chip.active_w * factor)
+
+
+def node_w(node: Node, gpu_w: Any, gpus: Any = 1) -> Array:
+    """AC power of a machine [W]: GPUs and host, fans that cool them, losses of the supply.
+
+    Parameters: gpu_w of each GPU [W]; gpus in the machine. Scalars or arrays.
+    """
+    inside = np.asarray(gpu_w, dtype=float) * np.asarray(gpus, dtype=float) + node.host_w
+    outside: Array = inside * (1.0 + node.fan_share) / node.supply_efficiency
+    return outside
