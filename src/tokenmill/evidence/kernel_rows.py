@@ -70,6 +70,10 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
             found[name] = words[np.nan_to_num(codes).astype(int)]
         else:
             found[name] = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float))
+    if "distribution" in found:
+        exponents = {"balanced": 0.0, "power_law_1.01": 1.01, "power_law_1.2": 1.2}
+        names, code = np.unique(found["distribution"].astype(str), return_inverse=True)
+        found["exponent"] = np.array([exponents.get(name, 0.0) for name in names])[code]
     return found
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.evidence.kernel_rows import Sample, read_table
-from tokenmill.physics import attention, gemm
-from tokenmill.physics.chip import Chip, Decode, Gemm, Prefill
+from tokenmill.physics import attention, experts, gemm
+from tokenmill.physics.chip import Chip, Decode, Experts, Gemm, Prefill
 
 __all__ = ["TABLES", "Table"]
 
@@ -80,7 +80,7 @@ _GEMM = {
     "overlap": (1.0, 3.0, 8.0),
     "throttle": (0.001, 0.1, 1.5),
 }
-_WARM = ((4.0, 25.0, 200.0), (0.02, 0.1, 1.5))
+_WARM = ((4.0, 60.0, 200.0), (0.02, 0.1, 1.5))
 
 _DECODE = {
     "launch_s": (1e-6, 1e-5, 4e-5),
@@ -96,11 +96,13 @@ _DECODE = {
 _PREFILL = {
     "launch_s": (1e-6, 1e-5, 4e-5),
     "memory_efficiency": (0.2, 0.8, 1.0),
-    "compute_efficiency": (0.05, 0.6, 1.0),
+    "compute_efficiency": (0.05, 0.7, 1.0),
+    "exponential": (0.01, 0.2, 3.0),
     "block_s": (1e-8, 2e-6, 5e-5),
+    "padding": (1.0, 64.0, 1000.0),
     "span": (0.01, 0.3, 2.0),
 }
-_WARM_CACHE = ((4.0, 25.0, 200.0), (0.1, 0.8, 2.0))
+_WARM_CACHE = ((4.0, 60.0, 200.0), (0.1, 0.8, 2.0))
 _DTYPE = {"bfloat16": "bf16", "fp8": "fp8"}
 
 
@@ -140,6 +142,28 @@ def _prefill(chip: Chip, s: Sample) -> Array:
     return result
 
 
+def _prefill_bytes(s: Sample) -> Array:
+    x = s.shapes
+    kept = 4.0 if "+fp8" in s.precision else 2.0  # an fp8 cache is a second copy
+    heads = 2.0 * x["num_heads"] + kept * x["num_key_value_heads"]
+    return 2.0 * heads * x["head_dim"] * x["batch_size"] * x["isl"]
+
+
+def _many(s: Sample) -> NDArray[np.bool_]:
+    """One new token per sequence is decode, not prefill."""
+    return s.shapes["isl"] > 1.0
+
+
+def _encoder_bytes(s: Sample) -> Array:
+    x = s.shapes
+    return 8.0 * x["num_heads"] * x["head_dim"] * x["batch_size"] * x["isl"]
+
+
+def _mla_prefill_bytes(s: Sample) -> Array:
+    x = s.shapes
+    return 4.0 * 320.0 * x["num_heads"] * x["batch_size"] * x["isl"]
+
+
 def _encoder(chip: Chip, s: Sample) -> Array:
     x = s.shapes
     return attention.encoder_attention_s(
@@ -167,6 +191,46 @@ def _mla_prefill(chip: Chip, s: Sample) -> Array:
     )
 
 
+_EXPERTS = {
+    "launch_s": (2e-6, 2e-5, 1e-4),
+    "expert_s": (1e-9, 2e-8, 2e-6),
+    "compute_efficiency": (0.05, 0.5, 1.0),
+    "memory_efficiency": (0.2, 0.85, 1.0),
+    "stream_efficiency": (0.02, 0.5, 1.0),
+    "foreign": (0.001, 0.1, 3.0),
+    "tile": (1.0, 32.0, 256.0),
+    "overlap": (1.0, 3.0, 8.0),
+}
+
+
+def table_skew(tokens: Array, exponent: Array) -> Array:
+    """Coefficient of variation of expert loads that the table draws.
+
+    Its power law has density x^-exponent between 1 and 0.8 x tokens.
+    """
+    top = np.log(np.maximum(0.8 * tokens, 2.0))
+
+    def moment(power: float) -> Array:
+        order = power + 1.0 - exponent
+        return np.expm1(order * top) / order
+
+    return np.sqrt(np.maximum(moment(2.0) * moment(0.0) / moment(1.0) ** 2 - 1.0, 1e-4))
+
+
+def _moe(chip: Chip, s: Sample) -> Array:
+    x = s.shapes
+    return experts.moe_s(
+        chip, s.precision, x["num_tokens"], x["hidden_size"], x["inter_size"], x["topk"],
+        x["num_experts"], x["moe_tp_size"], x["moe_ep_size"], 3.0,
+        table_skew(x["num_tokens"], x["exponent"]),
+    )  # fmt: skip
+
+
+def _skewed(s: Sample) -> NDArray[np.bool_]:
+    """The balanced rows fill experts by turns, each kernel its own way; routers do not."""
+    return s.shapes["exponent"] > 0.0
+
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -189,12 +253,12 @@ TABLES: dict[str, Table] = {
             {("bfloat16", "bfloat16"): "bf16", ("bfloat16", "fp8"): "bf16+fp8",
              ("fp8", "fp8"): "fp8+fp8"},
             ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "window_size"),
-            _prefill,
+            _prefill, _prefill_bytes, _WARM_CACHE, 4.0, _many,
         ),
         Table(
             "encoder_attention", "encoder_attention.parquet", "encoder", Prefill, _PREFILL,
             ("attn_dtype",), {("bfloat16",): "bf16", ("fp8",): "fp8"},
-            ("batch_size", "isl", "num_heads", "head_dim"), _encoder,
+            ("batch_size", "isl", "num_heads", "head_dim"), _encoder, _encoder_bytes, _WARM_CACHE,
         ),
         Table(
             "generation_mla", "generation_mla.parquet", "mla_decode", Decode, _DECODE,
@@ -204,7 +268,17 @@ TABLES: dict[str, Table] = {
         Table(
             "context_mla", "context_mla.parquet", "mla_prefill", Prefill, _PREFILL,
             ("kv_cache_dtype",), {("bfloat16",): "bf16", ("fp8",): "fp8"},
-            ("batch_size", "isl", "num_heads"), _mla_prefill,
+            ("batch_size", "isl", "num_heads"), _mla_prefill, _mla_prefill_bytes, _WARM_CACHE, 4.0,
+            _many,
+        ),
+        Table(
+            "moe", "moe.parquet", "experts", Experts, _EXPERTS, ("moe_dtype",),
+            {("bfloat16",): "bf16", ("fp8",): "fp8", ("fp8_block",): "fp8_block",
+             ("nvfp4",): "fp4", ("int4_wo",): "int4_wo", ("w4a16_mxfp4",): "w4a16",
+             ("w4a8_mxfp4_mxfp8",): "w4a8"},
+            ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
+             "moe_ep_size", "exponent"),
+            _moe, keep=_skewed,
         ),
     )
 }  # fmt: skip

@@ -34,9 +34,10 @@ _KNOWN = {
     "w4a8": Arithmetic(0.53125, 1.03125, "fp8", "w4a8"),  # mxfp4 weights, mxfp8 activations
     "int8_wo": Arithmetic(1.0, 2.0, "bf16", "int8_wo"),
     "int4_wo": Arithmetic(0.53125, 2.0, "bf16", "int4_wo"),
+    "w4a16": Arithmetic(0.53125, 2.0, "bf16", "w4a16"),  # mxfp4 weights
 }
 _ALIASES = {
-    "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16", "w4a16": "int4_wo",
+    "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16",
     "w8a16": "int8_wo", "w8a8": "int8", "int4": "int4_wo",
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 
 _CACHE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.125, "q8_0": 1.0625, "q4_0": 0.5625}
 _BLOCK = 128.0  # queries of one prefill thread block
+_EXPONENTIALS_PER_CLOCK = 16.0  # of one multiprocessor, CUDA programming guide, table 5
 _BLOCKS = 128.0  # thread blocks that half fill a memory pipe
 _WIDTH = 128.0  # head width that one thread block handles without splitting
 
@@ -46,11 +47,21 @@ class DecodeCost(NamedTuple):
 
 
 class PrefillCost(NamedTuple):
-    """seconds = base_s + s_per_token x new tokens + s_per_pair x (query, key) pairs."""
+    """seconds = base_s + s_per_token x tokens + s_per_pair x pairs + s_per_key x keys.
+
+    Tokens and (query, key) pairs are summed over the batch; keys are those that the last query
+    of the longest sequence sees (its context and new tokens, or its window).
+    """
 
     base_s: Any
     s_per_token: Any
     s_per_pair: Any
+    s_per_key: Any
+
+    def seconds(self, tokens: Any, pairs: Any, keys: Any) -> Any:
+        """Seconds [s] of tokens, pairs and keys [count]."""
+        products_s = self.s_per_pair * pairs + self.s_per_key * keys
+        return self.base_s + self.s_per_token * tokens + products_s
 
 
 def _cache_bytes(kv_dtype: str) -> float:
@@ -110,31 +121,37 @@ def decode_attention_s(
 
 
 def _prefill(
-    chip: Chip, c: Prefill, peak: float, heads: Any, token_bytes: Any, pair_flop: Any
+    chip: Chip, c: Prefill, peak: float, sequences: Any, heads: Any, token_bytes: Any, width: Any
 ) -> PrefillCost:  # fmt: skip
-    token_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
-    token_s = token_s + c.block_s * np.asarray(heads, float) / (_BLOCK * chip.sm_count)
-    return PrefillCost(c.launch_s, token_s, pair_flop / (peak * c.compute_efficiency))
+    """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head."""
+    exponentials_per_s = _EXPONENTIALS_PER_CLOCK * chip.sm_count * chip.boost_hz
+    products_s = 2.0 * width / (peak * c.compute_efficiency)
+    head_pair_s = products_s + c.exponential / exponentials_per_s
+    row_s = c.block_s * heads / (_BLOCK * chip.sm_count)
+    token_s = row_s + token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
+    base_s = c.launch_s + row_s * c.padding * np.asarray(sequences, float)
+    key_s = c.span * _BLOCK * chip.sm_count * head_pair_s
+    return PrefillCost(base_s, token_s, heads * head_pair_s, key_s)
 
 
 def prefill_attention_coefficients(
     chip: Chip, heads: Any, kv_heads: Any, head_dim: Any, dtype: str = "bf16",
-    kv_dtype: str = "bf16", engine: str = "any",
+    kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0,
 ) -> PrefillCost:  # fmt: skip
-    """Prefill attention of one layer as (base_s, s_per_token, s_per_pair).
+    """Prefill attention of one layer as (base_s, s_per_token, s_per_pair, s_per_key).
 
     Parameters: chip; heads, kv_heads on this GPU; head_dim [values]; dtype of the products
-    (bf16 or fp8); kv_dtype of the cache; engine. Tokens and pairs are summed over the batch;
+    (bf16 or fp8); kv_dtype of the cache; engine; sequences in the step.
     `work.language.attended_pairs` counts pairs under causality and windows.
-    Returns: PrefillCost [s, s per token, s per pair].
+    Returns: PrefillCost [s, s per token, s per pair, s per key].
     Raises: NoCalibration, NoPeak.
     """
     c: Prefill = chip.pick("prefill", dtype, engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
     cache = 2.0 * np.asarray(kv_heads, float) * head_dim * (2.0 + _cache_bytes(kv_dtype))
     token_bytes = cache + 4.0 * heads * head_dim
-    return _prefill(chip, c, chip.flop_per_s(_peak(chip, dtype)), heads, token_bytes,
-                    4.0 * heads * head_dim)  # fmt: skip
+    peak = chip.flop_per_s(_peak(chip, dtype))
+    return _prefill(chip, c, peak, sequences, heads, token_bytes, 2.0 * head_dim)
 
 
 def _peak(chip: Chip, dtype: str) -> str:
@@ -152,10 +169,17 @@ def prefill_attention_s(
     sequence]; window [tokens, 0 = none]; others as in `prefill_attention_coefficients`.
     Returns: seconds [s].
     """
-    cost = prefill_attention_coefficients(chip, heads, kv_heads, head_dim, dtype, kv_dtype, engine)
-    pairs = np.asarray(batch, float) * attended_pairs(new_tokens, context_tokens, window)
-    tokens = np.asarray(batch, float) * np.asarray(new_tokens, float)
-    result: Array = cost.base_s + cost.s_per_token * tokens + cost.s_per_pair * pairs
+    cost = prefill_attention_coefficients(
+        chip, heads, kv_heads, head_dim, dtype, kv_dtype, engine, batch
+    )
+    return _causal_s(cost, batch, new_tokens, context_tokens, window)
+
+
+def _causal_s(cost: PrefillCost, batch: Any, new: Any, context: Any, window: int) -> Array:
+    batch, new, context = (np.asarray(x, float) for x in (batch, new, context))
+    keys = np.minimum(new + context, window) if window else new + context
+    pairs = batch * attended_pairs(new, context, window)
+    result: Array = cost.seconds(batch * new, pairs, keys)
     return result
 
 
@@ -169,10 +193,10 @@ def encoder_attention_s(
     """
     c: Prefill = chip.pick("encoder", "bf16", engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
-    cost = _prefill(chip, c, chip.flop_per_s("bf16"), heads, 8.0 * heads * head_dim,
-                    4.0 * heads * head_dim)  # fmt: skip
+    token_bytes = 8.0 * heads * head_dim
+    cost = _prefill(chip, c, chip.flop_per_s("bf16"), batch, heads, token_bytes, 2.0 * head_dim)
     rows = np.asarray(batch, float) * np.asarray(tokens, float)
-    result: Array = cost.base_s + cost.s_per_token * rows + cost.s_per_pair * rows * tokens
+    result: Array = cost.seconds(rows, rows * tokens, np.asarray(tokens, float))
     return result
 
 
@@ -210,19 +234,19 @@ def mla_decode_s(
 
 def mla_prefill_coefficients(
     chip: Chip, heads: Any, nope_dim: float = 128.0, rope_dim: float = 64.0,
-    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any",
+    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0,
 ) -> PrefillCost:  # fmt: skip
-    """Latent prefill attention of one layer, not absorbed, as (base_s, s_per_token, s_per_pair).
+    """Latent prefill attention of one layer, not absorbed, as coefficients.
 
     Parameters: chip; heads on this GPU; nope_dim + rope_dim [values] of queries and keys,
-    value_dim [values]; kv_dtype; engine.
-    Returns: PrefillCost [s, s per token, s per pair].
+    value_dim [values]; kv_dtype; engine; sequences in the step.
+    Returns: PrefillCost [s, s per token, s per pair, s per key].
     """
     c: Prefill = chip.pick("mla_prefill", kv_dtype, engine)
     heads = np.asarray(heads, float)
     width = nope_dim + rope_dim + value_dim
-    return _prefill(chip, c, chip.flop_per_s("bf16"), heads, 4.0 * heads * width,
-                    2.0 * heads * width)  # fmt: skip
+    peak, token_bytes = chip.flop_per_s("bf16"), 4.0 * heads * width
+    return _prefill(chip, c, peak, sequences, heads, token_bytes, width)
 
 
 def mla_prefill_s(
@@ -236,8 +260,7 @@ def mla_prefill_s(
     `mla_prefill_coefficients`.
     Returns: seconds [s].
     """
-    cost = mla_prefill_coefficients(chip, heads, nope_dim, rope_dim, value_dim, kv_dtype, engine)
-    pairs = np.asarray(batch, float) * attended_pairs(new_tokens, context_tokens)
-    tokens = np.asarray(batch, float) * np.asarray(new_tokens, float)
-    result: Array = cost.base_s + cost.s_per_token * tokens + cost.s_per_pair * pairs
-    return result
+    cost = mla_prefill_coefficients(
+        chip, heads, nope_dim, rope_dim, value_dim, kv_dtype, engine, batch
+    )
+    return _causal_s(cost, batch, new_tokens, context_tokens, 0)

@@ -65,8 +65,10 @@ class Prefill:
     launch_s: float
     memory_efficiency: float
     compute_efficiency: float
-    block_s: float  # time of one thread block beside its products
-    span: float  # share of the longest thread block that nothing else hides
+    exponential: float  # share of the softmax exponentials that products do not hide
+    block_s: float  # one thread block of 128 queries of one head, beside its products
+    padding: float  # query rows of blocks that a sequence leaves empty
+    span: float  # share of the longest thread block that other blocks do not hide
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,13 @@ class Experts:
     """Constants of a mixture-of-experts block: sort, two grouped products, sum."""
 
     launch_s: float
-    expert_s: float  # scheduling one expert
+    expert_s: float  # scheduling one local expert
     compute_efficiency: float
-    memory_efficiency: float
+    memory_efficiency: float  # reading weights
+    stream_efficiency: float  # moving activations between the kernels
+    foreign: float  # share of that traffic that rows of other ranks' experts still cost
     tile: float  # rows that an expert's tokens are padded to
-    imbalance: float  # exponent weight of the busiest rank under skewed routing
-    overlap: float
+    overlap: float  # exponent p of (memory^p + compute^p)^(1/p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +119,18 @@ class KernelConstants:
     scan_prefill: Mapping[str, Scan] = field(default_factory=dict)
 
 
+# The operation whose constants stand in where a family has none.
+_KIN = {"encoder": "prefill", "mla_prefill": "prefill", "mla_decode": "decode"}
+
 # The precision whose constants stand in where none were fitted, nearest first.
 _STAND_IN = {
     "fp16": "bf16",
     "fp8": "int8",
     "fp8_block": "fp8",
     "int8": "bf16",
-    "nvfp4": "mxfp4",
-    "mxfp4": "fp8",
+    "fp4": "fp8",
+    "w4a8": "fp8",
+    "w4a16": "int4_wo",
     "int4_wo": "int8_wo",
     "int8_wo": "bf16",
 }
@@ -167,6 +174,8 @@ class Chip:
         Raises: NoCalibration where the family has none at all.
         """
         table: Mapping[str, Any] = getattr(self.constants, operation)
+        if not table and operation in _KIN:
+            return self.pick(_KIN[operation], precision, engine)
         key: str | None = precision
         while key is not None:
             found = table.get(f"{key}.{engine}", table.get(key))

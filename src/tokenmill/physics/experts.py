@@ -1,7 +1,9 @@
 """Mixture of experts on one GPU: sort tokens by expert, two grouped products, weighted sum.
 
 Few tokens read the weights of the experts they touch; many tokens compute, each expert's rows
-padded to whole tiles. Under expert parallelism the busiest rank sets the pace.
+padded to whole tiles. Routers load experts unevenly: loads are taken as gamma-distributed with
+a coefficient of variation `skew`, which gives the experts touched in closed form (a negative
+binomial) and, under expert parallelism, the load of the busiest rank that sets the pace.
 """
 
 from __future__ import annotations
@@ -13,25 +15,50 @@ from numpy.typing import NDArray
 
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip, Experts
-from tokenmill.work.language import distinct_experts
 
-__all__ = ["moe_s"]
+__all__ = ["busiest_rank", "moe_s", "touched_share"]
 
 Array = NDArray[np.float64]
+
+_SKEW = 0.8  # of expert loads where nothing else is known
+
+
+def touched_share(rows_per_expert: Any, skew: Any) -> Array:
+    """Expected share [1] of experts that get a token at all.
+
+    Parameters: rows_per_expert [mean tokens x top_k / experts]; skew, the coefficient of
+    variation of expert loads [1]. With shape r = 1/skew^2 the share is 1 - (1 + rows/r)^-r; it
+    tends to 1 - exp(-rows) for even loads.
+    """
+    variance = np.maximum(np.asarray(skew, float) ** 2, 1e-6)
+    share: Array = -np.expm1(-np.log1p(np.asarray(rows_per_expert, float) * variance) / variance)
+    return share
+
+
+def busiest_rank(ep: Any, experts: Any, skew: Any) -> Array:
+    """Load of the busiest of `ep` ranks over the mean [1]: the extreme of ep sums of loads.
+
+    Parameters: ep [ranks] sharing `experts` [count]; skew as in `touched_share`. A rank's load
+    spreads by skew x sqrt(ep / experts); the largest of ep of them lies sqrt(2 ln ep) higher.
+    """
+    ep = np.asarray(ep, float)
+    spread = np.asarray(skew, float) * np.sqrt(ep / experts)
+    load: Array = np.minimum(1.0 + spread * np.sqrt(2.0 * np.log(ep)), ep)
+    return load
 
 
 def moe_s(
     chip: Chip, dtype: str, tokens: Any, hidden: Any, inter: Any, top_k: Any, experts: Any,
-    tp: Any = 1.0, ep: Any = 1.0, matrices: float = 3.0, skew: Any = 1.0, engine: str = "any",
+    tp: Any = 1.0, ep: Any = 1.0, matrices: float = 3.0, skew: Any = _SKEW, engine: str = "any",
     weight_bytes: float | None = None,
 ) -> Array:  # fmt: skip
     """Time of the routed experts of one layer on the busiest GPU.
 
     Parameters: chip; dtype as in `physics.arithmetic`; tokens routed over all `ep` ranks
     together; hidden, inter [values, unsharded]; top_k of `experts` in all; tp splits `inter`,
-    ep splits the experts; matrices per expert (3 gated, 2 plain); skew of the routing, 0 =
-    balanced, 1 = a power law as routers show; engine; weight_bytes [B per weight].
-    Returns: seconds [s], gate, up and down products with their sort and sum.
+    ep splits the experts; matrices per expert (3 gated, 2 plain); skew of expert loads [1],
+    0 = even; engine; weight_bytes [B per weight].
+    Returns: seconds [s]: sort, gate, up and down products, weighted sum.
     Raises: UnknownName, NoPeak, NoCalibration.
     """
     kind = arithmetic(chip, dtype)
@@ -39,14 +66,16 @@ def moe_s(
     tokens, hidden, ep = (np.asarray(x, float) for x in (tokens, hidden, ep))
     wide = np.asarray(inter, float) / tp
     stored = kind.weight_bytes if weight_bytes is None else weight_bytes
-    local = np.maximum(experts / ep, 1.0)
-    rows = tokens * top_k / ep * (1.0 + c.imbalance * skew * np.log(ep))
-    touched = np.minimum(local / experts * distinct_experts(experts, top_k, tokens), local)
+    all_rows, local = tokens * top_k, experts / ep
+    rows = all_rows / ep * busiest_rank(ep, experts, skew)
+    touched = np.minimum(local * touched_share(rows / local, skew), rows)
     each = matrices * hidden * wide
-    moved = touched * each * stored + rows * 2.0 * (2.0 * hidden + matrices * wide)
+    memory_s = touched * each * stored / (chip.memory_bytes_per_s * c.memory_efficiency)
     padded = rows + 0.5 * c.tile * touched
-    memory_s = moved / (chip.memory_bytes_per_s * c.memory_efficiency)
     compute_s = 2.0 * padded * each / (chip.flop_per_s(kind.peak) * c.compute_efficiency)
     work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
-    result: Array = c.launch_s + c.expert_s * local + work_s
+    streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
+    streamed = streamed + 4.0 * tokens * hidden
+    stream_s = streamed / (chip.memory_bytes_per_s * c.stream_efficiency)
+    result: Array = c.launch_s + c.expert_s * local + work_s + stream_s
     return result
