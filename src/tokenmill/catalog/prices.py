@@ -139,6 +139,7 @@ def price(
     own = [entry for entry in extra if slug in entry.items and _family(entry.kind) in families]
     found = own or prices(item, kinds, region=region, date=date)
     if not found:
+        item = " ".join(item.split())
         raise NoPrice(
             f"{item} ({', '.join(kinds)})" + (f" up to {date}" if date else ""),
             f'give one with --price "{item}=AMOUNT/{_unit_of(kinds[0])}" '
@@ -179,6 +180,7 @@ def given(text: str, *, today: datetime.date) -> Price:
     Parameters: text, item, amount and (after a slash) unit, which is "unit" when left out;
     today, its date. Returns: a price of kind "assumed" by source. Raises: InputError.
     """
+    text = " ".join(text.split())
     item, equals, rest = text.partition("=")
     amount_text, _, per = rest.partition("/")
     per = per.strip() or "unit"

@@ -75,6 +75,7 @@ class Rates:
 
     def replaced(self, text: str, *, today: datetime.date) -> Rates:
         """These rates with one set by the user: "USD=¥150" or "EUR=$1.17". Raises: InputError."""
+        text = " ".join(text.split())
         currency, _, rest = text.partition("=")
         currency = currency.strip().upper()
         if not rest or len(currency) != 3 or not currency.isalpha():

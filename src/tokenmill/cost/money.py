@@ -102,6 +102,7 @@ def money(text: str, *, what: str = "amount") -> Money:
 
     Raises: InputError naming `what`.
     """
+    text = " ".join(text.split())
     amount, dimension = parse_any(text)
     if not dimension.startswith("money:"):
         raise InputError(f'{what}: "{text}" is not money; write "¥3,000,000" or "$2.49"')

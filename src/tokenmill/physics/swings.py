@@ -110,7 +110,7 @@ def limit_ramp(power_w: ArrayLike, dt_s: float, down_w_per_s: float) -> Floats:
     slope = np.arange(power.size) * down_w_per_s * dt_s
     if not np.all(np.isfinite(slope)):
         return power.copy()
-    return np.maximum(np.maximum.accumulate(power + slope) - slope, power)
+    return np.asarray(np.maximum(np.maximum.accumulate(power + slope) - slope, power))
 
 
 def store(
