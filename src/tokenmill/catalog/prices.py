@@ -164,7 +164,12 @@ def prices(
     for kind in wanted:
         if kind not in PRICE_KINDS:
             raise UnknownName("kind of price", kind, PRICE_KINDS)
-    found = [entry for entry in _all() if _matches(entry, item, wanted, date)]
+    pool = _by_item().get(_slug(item), ()) if item is not None else _all()
+    found = [
+        entry
+        for entry in pool
+        if entry.kind in wanted and (date is None or first_day(entry.date) <= date)
+    ]
 
     def rank(entry: Price) -> tuple[int, int, int]:
         place = 0 if entry.region == (region or "") else 1 if not entry.region else 2
@@ -215,16 +220,6 @@ def _family(kind: str) -> str:
     return kind.split("-")[0]
 
 
-def _matches(
-    entry: Price, item: str | None, kinds: Sequence[str], date: datetime.date | None
-) -> bool:
-    return (
-        entry.kind in kinds
-        and (item is None or _slug(item) in entry.items)
-        and (date is None or first_day(entry.date) <= date)
-    )
-
-
 def _slug(item: str) -> str:
     """The item as price files write it: its own name, or the slug that an alias stands for."""
     return _known_slug(canonical(item), os.environ.get("TOKENMILL_CATALOG", ""))
@@ -242,6 +237,19 @@ def _known_slug(name: str, _user_folders: str) -> str:
 
 def _all() -> tuple[Price, ...]:
     return _read_all(os.environ.get("TOKENMILL_CATALOG", ""))
+
+
+def _by_item() -> Mapping[str, tuple[Price, ...]]:
+    return _index(os.environ.get("TOKENMILL_CATALOG", ""))
+
+
+@cache
+def _index(user_folders: str) -> dict[str, tuple[Price, ...]]:
+    index: dict[str, tuple[Price, ...]] = {}
+    for entry in _read_all(user_folders):
+        for item in entry.items:
+            index[item] = (*index.get(item, ()), entry)
+    return index
 
 
 @cache
