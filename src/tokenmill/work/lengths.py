@@ -64,7 +64,8 @@ class Uniform:
     def tokens(self, normal: Floats) -> Ints:
         """As `LengthLaw.tokens`."""
         steps = np.floor(_normal_cdf(normal) * (self.high - self.low + 1))
-        return np.minimum(self.low + steps, self.high).astype(np.int64)
+        lengths: Ints = np.minimum(self.low + steps, self.high).astype(np.int64)
+        return lengths
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class LogNormal:
         """As `LengthLaw.tokens`."""
         variance = math.log1p(self.cv**2)
         drawn = np.exp(math.log(self.mean) - variance / 2 + math.sqrt(variance) * normal)
-        return np.rint(np.clip(drawn, self.low, self.high)).astype(np.int64)
+        lengths: Ints = np.rint(np.clip(drawn, self.low, self.high)).astype(np.int64)
+        return lengths
 
 
 @dataclass(frozen=True)

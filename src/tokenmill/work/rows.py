@@ -89,6 +89,18 @@ class Rows:
         held += [] if self.prefixes is None else [self.prefixes.offsets, self.prefixes.hashes]
         return sum(column.nbytes for column in (*columns, *held) if column is not None)
 
+    def take(self, index: Ints) -> Rows:
+        """The rows at `index` (int64[m]), in that order; what is said of the others stays."""
+        return replace(
+            self,
+            arrival_s=self.arrival_s[index],
+            prompt_tokens=self.prompt_tokens[index],
+            output_tokens=self.output_tokens[index],
+            sessions=None if self.sessions is None else self.sessions[index],
+            images=None if self.images is None else self.images[index],
+            prefixes=None if self.prefixes is None else self.prefixes.take(index),
+        )
+
 
 class Table:
     """Turns lines of one trace file into rows; remembers when time began.
@@ -133,12 +145,12 @@ class Table:
             faults.first = (broken, "row", f"is not {shape}")
         rows = self._usable([row for row in cells if row is not None], faults)
         rows = replace(rows, rejected=rows.rejected + whole.count(False))
-        if self.strict and faults.first:
-            raise self._error(*faults.first)
-        return replace(rows, problem=str(self._error(*faults.first)) if faults.first else "")
-
-    def _error(self, line: int, key: str, problem: str) -> BadRecord:
-        return BadRecord(self.path, key, problem, line=line)
+        if faults.first is None:
+            return rows
+        line, key, problem = faults.first
+        if self.strict:
+            raise BadRecord(self.path, key, problem, line=line)
+        return replace(rows, problem=f"line {line}: {key}: {problem}")
 
     def _cells(self, texts: list[str]) -> list[Any]:
         """Each line as its cells (list or dict), or None where it is broken."""
@@ -167,21 +179,23 @@ class Table:
         prefixes = self._prefixes(cells, prompt, faults)
         failed = (output == 0) & ~faults.rejected
         keep = ~(faults.rejected | failed)
-        arrival_s = self._arrivals(ticks[keep], per_s, faults, keep)
+        arrival_s = np.zeros(len(cells))
+        arrival_s[keep] = self._arrivals(ticks[keep], per_s, faults, keep)
         sessions = None
         if schema.session.lower() in self._place and not self.is_json:
-            sessions = identifiers(self._column(cells, schema.session))[keep]
-        return Rows(
+            sessions = identifiers(self._column(cells, schema.session))
+        rows = Rows(
             arrival_s=arrival_s,
-            prompt_tokens=prompt[keep],
-            output_tokens=output[keep],
+            prompt_tokens=prompt,
+            output_tokens=output,
             sessions=sessions,
-            images=None if images is None else images[keep],
-            prefixes=None if prefixes is None else prefixes.take(np.flatnonzero(keep)),
+            images=images,
+            prefixes=prefixes,
             rejected=int(faults.rejected.sum()),
             failed=int(failed.sum()),
             problem="",
         )
+        return rows if keep.all() else rows.take(np.flatnonzero(keep))
 
     def _times(self, column: list[Any], faults: _Faults) -> tuple[Ints | Floats, int]:
         """Times in ticks, and how many ticks make a second."""

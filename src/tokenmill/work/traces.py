@@ -19,7 +19,6 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -101,18 +100,16 @@ def _traffic(path: Path, rows: Rows) -> Traffic:
     if len(rows.arrival_s) == 0:
         reason = rows.problem or f"{rows.failed} rows, each without output tokens"
         raise BadRecord(path, "", f"no usable row: {reason}")
-    named = rows.prefixes is not None and len(rows.prefixes.hashes) > 0
-    latest = np.maximum.accumulate(rows.arrival_s)
-    unsorted = int((rows.arrival_s < latest).sum())
-    order = np.argsort(rows.arrival_s, kind="stable") if unsorted else None
-    start_s = min(0.0, float(rows.arrival_s.min()))
-    traffic = Traffic(
-        arrival_s=latest - start_s,
+    unsorted = int((rows.arrival_s < np.maximum.accumulate(rows.arrival_s)).sum())
+    if unsorted:
+        rows = rows.take(np.argsort(rows.arrival_s, kind="stable"))
+    return Traffic(
+        arrival_s=rows.arrival_s - min(0.0, float(rows.arrival_s[0])),
         prompt_tokens=rows.prompt_tokens,
         output_tokens=rows.output_tokens,
         name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
         source=path.name,
-        prefixes=rows.prefixes if named else None,
+        prefixes=rows.prefixes,
         sessions=rows.sessions,
         images=rows.images,
         rejected=rows.rejected,
@@ -120,9 +117,6 @@ def _traffic(path: Path, rows: Rows) -> Traffic:
         unsorted=unsorted,
         notes=_notes(rows, unsorted),
     )
-    if order is None:
-        return traffic
-    return replace(traffic.take(order), arrival_s=rows.arrival_s[order] - start_s)
 
 
 def _notes(rows: Rows, unsorted: int) -> tuple[str, ...]:
@@ -143,6 +137,7 @@ def _pieces(path: Path, strict: bool, chunk_bytes: int) -> Iterator[Rows]:
     with _opened(path) as handle:
         for lines in _chunks_of_lines(path, handle, chunk_bytes):
             if table is None:
+                lines[0] = lines[0].removeprefix("\ufeff")
                 blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
                 if blank == len(lines):
                     first_line += len(lines)
