@@ -14,7 +14,9 @@ from tokenmill.catalog.records import Accelerator, System
 from tokenmill.catalog.figure import Figure
 from tokenmill.errors import InputError, NoCalibration, UnknownName
 from tokenmill.physics.chip import Chip, kernel_constants
+from tokenmill.physics import power
 from tokenmill.physics.fabric import Fabric, Link, family, link
+from tokenmill.physics.power import Node, PowerConstants
 
 __all__ = ["Platform", "chip_of", "hardware_names", "platform"]
 
@@ -34,6 +36,8 @@ class Platform:
     system: System
     chip: Chip
     fabric: Fabric
+    power: PowerConstants
+    node: Node
     machine_gpus: int
     domain_gpus: int
     most_gpus: int
@@ -103,6 +107,8 @@ def _assemble(name: str, accelerator: Accelerator, machine: System) -> Platform:
         system=machine,
         chip=chip_of(accelerator),
         fabric=_fabric(accelerator, machine, machine_gpus, domain),
+        power=_power(accelerator),
+        node=_node(accelerator, machine, machine_gpus),
         machine_gpus=machine_gpus,
         domain_gpus=min(domain, 72),
         most_gpus=max(machine_gpus, 32) if scales_out else machine_gpus,
@@ -154,6 +160,27 @@ def chip_of(accelerator: Accelerator) -> Chip:
     Raises: NoCalibration, Unsupported where the record lacks memory or bandwidth.
     """
     return _chip(accelerator.slug)
+
+
+def _values(name: str) -> dict[str, float]:
+    return {key: item.value for key, item in constants(name).items()}
+
+
+def _power(accelerator: Accelerator) -> PowerConstants:
+    wanted = power.family(accelerator.architecture, accelerator.process)
+    own_idle = accelerator.figures.get("idle_power")
+    return power.constants(
+        _values(wanted), _values("power-memory"), limit_w=accelerator.value("tdp"),
+        memory_type=accelerator.memory_type, idle_w=own_idle.value if own_idle else None,
+    )  # fmt: skip
+
+
+def _node(accelerator: Accelerator, machine: System, gpus: int) -> Node:
+    """The machine around the GPUs: its own host power where stated, else a usual one's."""
+    figures = _values("power-node")
+    each = "server" if accelerator.market == "datacenter" else "workstation"
+    host_w = machine.value("host_power", figures[f"{each}_host"] * gpus)
+    return Node(host_w, figures["fan_share"], figures["supply_efficiency"])
 
 
 def _blocks(accelerator: Accelerator) -> float:

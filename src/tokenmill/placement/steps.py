@@ -157,6 +157,28 @@ class StepTimes:
         windowed = language.attended_pairs(tokens, context, self.window_tokens)
         return chunk + token * tokens + pair * full + window_pair * windowed
 
+    def attention_part(self, batch: Scalar, context: Scalar) -> Part:
+        """Decode attention as a part: seconds, FLOPs and cache bytes of one GPU."""
+        return self._mixing("attention", self.decode_attention_s(batch, context),
+                            1.0, context, batch, absorbed=True)  # fmt: skip
+
+    def prefill_part(self, tokens: Scalar, context: Scalar) -> Part:
+        """Prefill attention of one chunk as a part."""
+        return self._mixing("prefill attention", self.prefill_attention_s(tokens, context),
+                            tokens, context, 1.0, absorbed=False)  # fmt: skip
+
+    def _mixing(
+        self, name: str, seconds: Scalar, new: Scalar, context: Scalar, sequences: Scalar, *,
+        absorbed: bool,
+    ) -> Part:  # fmt: skip
+        work = language.mixing_work(
+            self.arch, self.cache, new, context, sequences, absorbed=absorbed
+        )
+        ways = self.grid.tp * self.grid.dp
+        zero = np.zeros_like(seconds)
+        moved = (work.cache_bytes + work.activation_bytes) / ways
+        return Part(name, seconds, work.flop / ways + zero, moved + zero, zero, "bf16")
+
     def decode_step_s(self, batch: Scalar, context: Scalar) -> Scalar:
         """A step that only decodes: `batch` sequences of `context` tokens [s]."""
         return (
@@ -197,7 +219,7 @@ class StepTimes:
         stored = self.weights.expert_bits / 8.0
         seconds = experts.moe_s(
             self.chip, self.weights.experts, tokens, inner, e.width, e.top_k, e.count,
-            grid.moe_tp, grid.ep, float(op.matrices), engine=self.engine.name,
+            tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
             weight_bytes=stored,
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
@@ -259,13 +281,14 @@ class StepTimes:
         if isinstance(mixer, Attention):
             cost = attention.decode_attention_coefficients(
                 self.chip, rows, np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
-                (mixer.head_dim + mixer.value_head_dim) / 2.0, self.cache.name, name,
+                (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
+                window=mixer.window, engine=name,
             )  # fmt: skip
             return _windowed(cost.base_s, cost.s_per_token, bool(mixer.window), zero)
         if isinstance(mixer, LatentAttention):
             cost = attention.mla_decode_coefficients(
                 self.chip, rows, np.ceil(mixer.heads / tp), mixer.kv_lora_rank, mixer.rope_dim,
-                self.cache.name, name,
+                kv_dtype=self.cache.name, engine=name,
             )  # fmt: skip
             base, full, windowed = _windowed(
                 cost.base_s, cost.s_per_token, bool(mixer.index_topk), zero
@@ -274,13 +297,14 @@ class StepTimes:
         if isinstance(mixer, Mamba2):
             groups = np.maximum(mixer.groups / tp, 1.0)
             seconds = state_space.mamba2_decode_s(
-                self.chip, rows, mixer.heads / tp, mixer.head_dim, mixer.state_dim, groups, name
-            )
+                self.chip, rows, mixer.heads / tp, mixer.head_dim, mixer.state_dim,
+                groups=groups, engine=name,
+            )  # fmt: skip
             return seconds, zero, zero
         if isinstance(mixer, GatedDeltaNet):
             seconds = state_space.gdn_decode_s(
                 self.chip, rows, mixer.key_heads / tp, mixer.value_heads / tp, mixer.key_dim,
-                mixer.value_dim, name,
+                mixer.value_dim, engine=name,
             )  # fmt: skip
             return seconds, zero, zero
         return zero, zero, zero
@@ -296,14 +320,15 @@ class StepTimes:
         if isinstance(mixer, Attention):
             cost = attention.prefill_attention_coefficients(
                 self.chip, np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
-                (mixer.head_dim + mixer.value_head_dim) / 2.0, "bf16", self.cache.name, name,
+                (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
+                engine=name,
             )  # fmt: skip
             _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.window), zero)
             return cost.base_s + zero, cost.s_per_token, pair, windowed
         if isinstance(mixer, LatentAttention):
             cost = attention.mla_prefill_coefficients(
                 self.chip, np.ceil(mixer.heads / tp), mixer.nope_dim, mixer.rope_dim,
-                mixer.value_head_dim, self.cache.name, name,
+                mixer.value_head_dim, kv_dtype=self.cache.name, engine=name,
             )  # fmt: skip
             _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.index_topk), zero)
             index = 2.0 * mixer.index_heads * mixer.index_dim / self.chip.flop_per_s("bf16")
@@ -321,11 +346,11 @@ class StepTimes:
             if isinstance(mixer, Mamba2):
                 return state_space.mamba2_prefill_s(
                     self.chip, 1.0, tokens, mixer.heads / tp, mixer.head_dim, mixer.state_dim,
-                    np.maximum(mixer.groups / tp, 1.0), float(mixer.chunk), name,
+                    groups=np.maximum(mixer.groups / tp, 1.0), chunk=float(mixer.chunk), engine=name,
                 )  # fmt: skip
             return state_space.gdn_prefill_s(
                 self.chip, 1.0, tokens, mixer.key_heads / tp, mixer.value_heads / tp,
-                mixer.key_dim, mixer.value_dim, float(mixer.chunk), name,
+                mixer.key_dim, mixer.value_dim, chunk=float(mixer.chunk), engine=name,
             )  # fmt: skip
 
         near, far = 8.0 * mixer.chunk, 16.0 * mixer.chunk

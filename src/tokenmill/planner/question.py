@@ -13,7 +13,7 @@ from tokenmill.catalog.load import read_toml
 from tokenmill.errors import BadRecord, BadUnit, InputError
 from tokenmill.units import parse, parse_any
 
-__all__ = ["Amount", "Question", "read_question"]
+__all__ = ["DEMO", "Amount", "Question", "asked", "question", "read_question"]
 
 Goal = Literal["cost", "energy", "gpus", "latency"]
 
@@ -73,6 +73,8 @@ class Question(BaseModel):
     engine: str = "vllm"
     gpus: int | None = None
     currency: Literal["USD", "JPY", "EUR"] = "USD"
+    region: str = ""
+    prices: tuple[str, ...] = ()
     seed: int = 0
 
     @model_validator(mode="before")
@@ -142,6 +144,32 @@ def read_question(path: Path) -> Question:
         raise BadRecord(path, where, _first(problem)) from None
     except (InputError, TypeError) as problem:
         raise BadRecord(path, "", str(problem)) from None
+
+
+def asked(scenario: Path | None, given: Mapping[str, Any]) -> Question:
+    """A question from a scenario file, if any, under options of which None means not given.
+
+    "none" lifts a limit. Raises: InputError, BadRecord.
+    """
+    values: dict[str, Any] = {}
+    if scenario is not None:
+        values = read_question(scenario).model_dump(exclude_unset=True)
+    for key, value in given.items():
+        if isinstance(value, str) and value.strip().lower() == "none":
+            values[key] = None
+        elif value is not None:
+            values[key] = value
+    if not values.get("models"):
+        raise InputError("name a model, such as: tokenmill plan llama-3.3-70b")
+    return question(**values)
+
+
+DEMO = Question(
+    models=("llama-3.3-70b",),
+    hardware=(
+        "rtx-4090", "rtx-a4500", "l40s", "a100", "h100", "h200", "b200", "gb200-nvl72",
+    ),
+)  # fmt: skip
 
 
 def _first(problem: ValidationError) -> str:

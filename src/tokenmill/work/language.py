@@ -33,6 +33,7 @@ __all__ = [
     "cache_bytes_per_token",
     "decode_work",
     "distinct_experts",
+    "mixing_work",
     "operations",
     "prefill_work",
     "state_bytes_per_sequence",
@@ -313,6 +314,20 @@ def _state_work(op: Attend, new: Scalar, sequences: Scalar) -> Work:
         activation_bytes=new * 2.0 * channels * _ACTIVATION_BYTES * op.count * sequences,
         kernels=2 * op.count,
     )
+
+
+def mixing_work(arch: Architecture, cache: CacheFormat, new: Scalar, context: Scalar,
+                sequences: Scalar, *, absorbed: bool) -> Work:  # fmt: skip
+    """Work of the mixers alone (scores, values, states) of one pass over all layers.
+
+    Parameters: new tokens after context tokens in each of `sequences`; absorbed, whether latent
+    attention works in the latent space (decode) or on full keys and values (prefill).
+    """
+    total = Work()
+    for op in operations(arch):
+        if isinstance(op, Attend):
+            total += _attend_work(op, new, context, sequences, cache, absorbed=absorbed)
+    return total
 
 
 def _pass_work(arch: Architecture, weights: WeightFormat, cache: CacheFormat, new: Scalar,

@@ -1,0 +1,327 @@
+"""How answers look on a terminal: tables and bars, or the same figures as JSON."""
+
+from __future__ import annotations
+
+import json as js
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tokenmill.interface.cli import text
+from tokenmill.units import format_quantity, format_si
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tokenmill.cost.money import Money
+    from tokenmill.evidence.score import Score
+    from tokenmill.planner.answer import Option, Plan
+    from tokenmill.planner.single import Fit
+    from tokenmill.simulator.outcome import Distribution, MemoryUse, Outcome
+
+__all__ = [
+    "console", "print_json", "progress", "show_fit", "show_outcome", "show_plan", "show_score",
+]  # fmt: skip
+
+_SLOW_S = 1.0  # work longer than this shows progress
+
+
+def console() -> Console:
+    """The terminal: colours only where there is one, tables never cut short of 100 columns."""
+    from rich.console import Console
+
+    out = Console(highlight=False, soft_wrap=False)
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, 132))
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as JSON; infinities as null, since JSON has none."""
+    sys.stdout.write(js.dumps(_finite(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that names what is being searched, after a second of work."""
+    import time
+
+    start = time.monotonic()
+    shown = False
+
+    def told(name: str) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - start > _SLOW_S:
+            shown = True
+            sys.stderr.write("\r\x1b[K" + text.PROGRESS.format(name=name))
+            sys.stderr.flush()
+
+    try:
+        yield told
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+
+
+def _seconds(value: float) -> str:
+    return format_si(value, "s") if math.isfinite(value) else text.NO_LIMIT
+
+
+def _money(amount: Money | None) -> str:
+    return amount.text() if amount is not None else text.NO_PRICE
+
+
+def show_plan(plan: Plan, *, json: bool) -> None:
+    """Print a plan: the ranking, the best for each goal, and every refusal with its change."""
+    if json:
+        print_json(plan.to_dict())
+        return
+    out = console()
+    out.print(text.PLAN_TITLE.format(models=", ".join(plan.models), demand=plan.demand.origin),
+              style="bold")  # fmt: skip
+    demand = plan.demand
+    load = text.PLAN_LOAD if demand.rate_per_s else text.PLAN_CLOSED
+    out.print(load.format(rate=demand.rate_per_s, users=demand.concurrency,
+                          prompt=demand.prompt_mean, output=demand.output_mean))  # fmt: skip
+    out.print(text.PLAN_LIMITS.format(
+        p=plan.percentile, ttft=_seconds(plan.ttft_limit_s), tpot=_seconds(plan.tpot_limit_s)
+    ))  # fmt: skip
+    if plan.options:
+        out.print(_plan_table(plan))
+        out.print(text.PLAN_BEST.format(
+            cheapest=plan.cheapest, fastest=plan.fastest, greenest=plan.greenest
+        ))  # fmt: skip
+        names = list(dict.fromkeys(option.hardware for option in plan.pareto))
+        out.print(text.PLAN_FRONT.format(names=", ".join(names)))
+        out.print(text.FOOT_BASIS, style="dim")
+        if any(option.notes for option in plan.options):
+            out.print(text.FOOT_STALE, style="dim")
+    else:
+        out.print(text.PLAN_NOTHING, style="bold")
+    if plan.refused:
+        out.print(_refused_table(plan))
+    out.print(text.EVALUATED.format(count=plan.evaluated), style="dim")
+
+
+def _plan_table(plan: Plan) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for key, title in text.COLUMNS.items():
+        right = key not in ("hardware", "layout", "weights", "basis")
+        table.add_column(title.format(p=plan.percentile), justify="right" if right else "left",
+                         no_wrap=key != "layout")  # fmt: skip
+    for rank, option in enumerate(plan.options, 1):
+        table.add_row(str(rank), *_option_cells(option))
+    return table
+
+
+def _option_cells(option: Option) -> list[str]:
+    outcomes = option.outcomes
+    layout = ", ".join(
+        f"{item.replicas} × {item.layout}" if item.replicas > 1 else item.layout
+        for item in outcomes
+    )
+    stale = "*" if option.notes else ""
+    return [
+        option.hardware, f"{option.gpus:,}", layout,
+        ", ".join(dict.fromkeys(item.weights for item in outcomes)),
+        _seconds(option.ttft_s), _seconds(option.tpot_s), f"{option.output_tokens_per_s:,.0f}",
+        format_si(option.watts, "W"), f"{option.joules_per_output_token:.3g}",
+        _money(option.per_hour) + stale, _money(option.per_million_output_tokens), option.basis,
+        _money(option.purchase),
+    ]  # fmt: skip
+
+
+def _refused_table(plan: Plan) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, title=text.PLAN_REFUSED,
+                  title_justify="left", title_style="bold")  # fmt: skip
+    for title in text.REFUSED_COLUMNS:
+        table.add_column(title, overflow="fold")
+    for refusal in plan.refused:
+        words = text.CHECKED if refusal.checked else text.UNCHECKED
+        table.add_row(refusal.hardware, refusal.message, words.format(remedy=refusal.remedy))
+    return table
+
+
+def _spread(value: Distribution) -> str:
+    parts = {key: _seconds(getattr(value, key)) for key in ("mean", "p50", "p95", "p99")}
+    return text.DISTRIBUTION.format(**parts)
+
+
+def _gigabytes(value: float) -> str:
+    return f"{value / 1e9:.1f} GB"
+
+
+def _memory_words(use: MemoryUse) -> str:
+    return text.MEMORY.format(
+        used=_gigabytes(use.used_bytes), capacity=_gigabytes(use.capacity_bytes),
+        weights=_gigabytes(use.weights_bytes), cache=_gigabytes(use.cache_bytes),
+        workspace=_gigabytes(use.workspace_bytes), reserve=_gigabytes(use.reserve_bytes),
+    )  # fmt: skip
+
+
+def show_outcome(outcome: Outcome, *, json: bool) -> None:
+    """Print an outcome: its figures, the breakdown of a step, and the catalogue figures used."""
+    if json:
+        print_json(outcome.to_dict())
+        return
+    from rich.table import Table
+
+    out = console()
+    out.print(text.ESTIMATE_TITLE.format(
+        model=outcome.model, weights=outcome.weights, gpus=outcome.gpus,
+        accelerator=outcome.accelerator, layout=outcome.layout, replicas=outcome.replicas,
+        engine=outcome.engine,
+    ), style="bold")  # fmt: skip
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, words in _outcome_rows(outcome).items():
+        table.add_row(text.ESTIMATE_ROWS[key], words)
+    out.print(table)
+    out.print(_breakdown(outcome))
+    out.print(_figures(outcome))
+
+
+def _outcome_rows(outcome: Outcome) -> dict[str, str]:
+    def rate(value: float) -> str:
+        return f"{value:,.4g} tokens/s"
+
+    def within(key: str, words: str) -> str:
+        band = outcome.intervals.get(key)
+        if band is None:
+            return words
+        low, high = (f"{x:,.4g}" for x in (band.low, band.high))
+        if key.endswith("_s") and not key.endswith("per_s"):
+            low, high = _seconds(band.low), _seconds(band.high)
+        return text.WITHIN.format(value=words, low=low, high=high)
+
+    rows = {
+        "ttft": within("ttft_s", _spread(outcome.ttft_s)),
+        "tpot": within("tpot_s", _spread(outcome.tpot_s)),
+        "e2e": _spread(outcome.e2e_s),
+        "rate": within("output_tokens_per_s", rate(outcome.output_tokens_per_s)),
+        "per_gpu": rate(outcome.output_tokens_per_s_per_gpu),
+        "total": rate(outcome.total_tokens_per_s),
+        "requests": f"{outcome.requests_per_s:,.4g} a second",
+        "batch": f"{outcome.batch:,.3g} of each instance, busy {outcome.utilisation:.0%}",
+        "memory": _memory_words(outcome.memory),
+        "gpu_watts": within("gpu_watts", format_si(outcome.gpu_watts, "W")),
+        "watts": format_si(outcome.watts, "W"),
+        "joules": within("joules_per_output_token", f"{outcome.joules_per_output_token:.3g} J"),
+        "money": _outcome_money(outcome),
+        "limit": outcome.limiting,
+        "weakest": outcome.kind,
+    }
+    return rows
+
+
+def _outcome_money(outcome: Outcome) -> str:
+    from tokenmill.cost.money import Money
+
+    if not outcome.money:
+        return "; ".join(outcome.notes) or text.NO_PRICE
+
+    def words(key: str) -> str:
+        cell = outcome.money[key]
+        return Money.of(cell["amount"], cell["currency"]).text() if cell else text.NO_PRICE
+
+    return text.MONEY.format(
+        hour=words("per_hour"), basis=outcome.money["basis"],
+        inp=words("per_million_input_tokens"), out=words("per_million_output_tokens"),
+    )  # fmt: skip
+
+
+def _breakdown(outcome: Outcome) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, title=text.BREAKDOWN,
+                  title_justify="left", title_style="bold")  # fmt: skip
+    for index, title in enumerate(text.BREAKDOWN_COLUMNS):
+        table.add_column(title, justify="right" if index in (1, 2, 3) else "left")
+    for share in outcome.decode:
+        table.add_row(share.name, _seconds(share.seconds), f"{share.share:.1%}",
+                      f"{share.roofline_share:.0%}", share.bound)  # fmt: skip
+    return table
+
+
+def _figures(outcome: Outcome) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, title=text.FIGURES,
+                  title_justify="left", title_style="bold")  # fmt: skip
+    for title in text.FIGURE_COLUMNS:
+        table.add_column(title)
+    for use in outcome.figures:
+        spread = ""
+        if use.low != use.high:
+            low, high = (format_quantity(x, use.dimension) for x in (use.low, use.high))
+            spread = f"{low} to {high}"
+        table.add_row(use.record, use.key, format_quantity(use.value, use.dimension), spread,
+                      use.kind, use.source)  # fmt: skip
+    return table
+
+
+def show_fit(fit: Fit, *, json: bool) -> None:
+    """Print whether a model runs on a card, with a memory bar."""
+    if json:
+        print_json(fit.to_dict())
+        return
+    out = console()
+    if fit.runs:
+        out.print(text.YES.format(gpus=fit.gpus, accelerator=fit.accelerator, model=fit.model,
+                                  weights=fit.weights), style="bold")  # fmt: skip
+        out.print(text.YES_ROOM.format(requests=fit.requests, context=fit.context_tokens))
+        out.print(text.SPEED.format(rate=fit.tokens_per_s, ttft=_seconds(fit.ttft_s)))
+    else:
+        out.print(text.NO.format(reason=fit.reason), style="bold")
+        if fit.change:
+            out.print(text.NO_CHANGE.format(change=fit.change))
+    out.print(_bar(fit.memory, width=60))
+    out.print(_memory_words(fit.memory))
+
+
+def _bar(use: MemoryUse, width: int) -> str:
+    """Memory as a bar; what does not fit stands beyond the edge."""
+    marks = "█▓▒░"
+    parts = (use.weights_bytes, use.cache_bytes, use.workspace_bytes, use.reserve_bytes)
+    cells = "".join(
+        mark * round(part / use.capacity_bytes * width)
+        for mark, part in zip(marks, parts, strict=True)
+    )
+    inside, beyond = cells[:width], cells[width : 2 * width]
+    legend = "  ".join(f"{m} {name}" for m, name in zip(marks, text.BAR_PARTS, strict=False))
+    return f"▏{inside.ljust(width, '·')}▕{beyond}\n{legend}"
+
+
+def show_score(score: Score) -> None:
+    """Print how predictions hold against measurements, per metric and group."""
+    from rich.table import Table
+
+    out = console()
+    out.print(text.SCORE_TITLE.format(
+        predicted=score.predicted_rows, rows=score.rows, coverage=score.coverage
+    ), style="bold")  # fmt: skip
+    for group, lines in score.groups().items():
+        table = Table(box=None, header_style="bold", pad_edge=False, title=group,
+                      title_justify="left", title_style="bold")  # fmt: skip
+        for index, title in enumerate(text.SCORE_COLUMNS):
+            table.add_column(title, justify="right" if index else "left")
+        for line in lines:
+            table.add_row(line.name, str(line.count), f"{line.median_error:.1%}",
+                          f"{line.mape:.1%}", f"{line.p90_error:.1%}", f"{line.bias:+.1%}",
+                          f"{line.inside:.0%}")  # fmt: skip
+        out.print(table)
+    for reason, count in score.reasons().items():
+        out.print(f"{count} × {reason}", style="dim")

@@ -1,0 +1,54 @@
+"""Joules and watts of steps: the activity of their parts under the power constants of the chip.
+
+Energy above idle adds up over parts; power bends towards the limit of the card. A pipeline stage
+waits while others work, and every GPU of an instance counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tokenmill.physics.power import FLOP_ENERGY, Node, PowerConstants, drawn_w, node_w, step_joules
+from tokenmill.placement.steps import Part
+
+__all__ = ["gpu_watts", "machine_watts", "parts_joules"]
+
+Scalar = Any
+
+
+def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
+    """Energy above idle [J] of the parts of a step on one GPU."""
+    total: Scalar = 0.0
+    for part in parts:
+        if part.dtype == "host":
+            continue
+        flop = {part.dtype: part.flop} if part.dtype in FLOP_ENERGY else {}
+        cached = part.memory_bytes if part.name == "attention" else 0.0
+        total = total + step_joules(
+            power, part.seconds, flop, part.memory_bytes, part.link_bytes, cached
+        )
+    return total
+
+
+def gpu_watts(
+    power: PowerConstants, decode_j: Scalar, prefill_j: Scalar, prefills: Scalar, step_s: Scalar
+) -> Scalar:
+    """Mean power of one GPU while its instance runs [W].
+
+    Parameters: decode_j, prefill_j [J] above idle of a decode step and of one prefill chunk;
+    prefills, chunks per step; step_s [s], the mean step.
+    """
+    wanted = power.idle_w + (decode_j + prefills * prefill_j) / step_s
+    return drawn_w(power, wanted)
+
+
+def machine_watts(node: Node, machine_gpus: int, gpus: int, each_w: float) -> float:
+    """Power at the wall [W] of the machines that hold `gpus` GPUs drawing each_w [W].
+
+    A machine that is not full carries only its share of the host: its other GPUs serve others.
+    """
+    whole = float(np.ravel(node_w(node, each_w, machine_gpus))[0])
+    return whole * gpus / machine_gpus

@@ -1,0 +1,112 @@
+"""What a fleet of GPUs costs an hour and to buy, and on what basis the figure stands."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from dataclasses import dataclass
+
+from tokenmill.catalog.prices import RENT, Price, given, price
+from tokenmill.cost.electricity import local_tariff, mean_per_kwh
+from tokenmill.cost.exchange import Rates, rates
+from tokenmill.cost.hourly import as_money, owned_per_hour, purchase_price, rented_per_hour
+from tokenmill.cost.money import Money, Statement
+from tokenmill.errors import NoPrice
+from tokenmill.placement.platform import Platform
+
+__all__ = ["Bill", "PriceBook", "price_book"]
+
+_RENT_KINDS = tuple(kind for kind in RENT if kind != "rent-spot")
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """An hour of a fleet line by line, its purchase, and the basis in a word (rent or own)."""
+
+    per_hour: Statement
+    purchase: Money | None
+    basis: str
+    stale: bool
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """Prices of a question: the user's own first, then the records; one currency for all."""
+
+    currency: str
+    region: str
+    exchange: Rates
+    own: tuple[Price, ...]
+    today: datetime.date
+
+    def bill(self, where: Platform, gpus: int, facility_w: float, acquire: str) -> Bill:
+        """The cost of an hour of `gpus` GPUs that draw `facility_w` [W] in all.
+
+        Parameters: acquire, "rent" or "buy"; where only the other is on record, that one is
+        taken and the basis says so.
+        Raises: NoPrice where neither is on record.
+        """
+        first, second = (self._rented, self._owned) if acquire == "rent" else (
+            self._owned, self._rented)  # fmt: skip
+        try:
+            return first(where, gpus, facility_w)
+        except NoPrice as missing:
+            try:
+                return second(where, gpus, facility_w)
+            except NoPrice:
+                raise missing from None
+
+    def purchase(self, where: Platform, gpus: int) -> tuple[Money, Price]:
+        """What buying the machines for `gpus` GPUs costs. Raises: NoPrice."""
+        accelerator = where.accelerator.slug
+        own = [item for item in self.own if item.per == "unit"]
+        if any(where.name in item.items or accelerator in item.items for item in own):
+            entry, count = price(accelerator, extra=own, kinds=("purchase-new",)), gpus
+        else:
+            machine = where.name if where.name == where.system.slug else ""
+            entry, each = purchase_price(
+                machine, accelerator, where.machine_gpus, region=self.region or None
+            )
+            machines = math.ceil(gpus / where.machine_gpus)
+            count = machines if each == 1 and machine else gpus
+        return self.exchange.price(entry, self.currency) * count, entry
+
+    def _rented(self, where: Platform, gpus: int, facility_w: float) -> Bill:
+        entry = price(
+            where.accelerator.slug, _RENT_KINDS, region=self.region or None,
+            extra=[item for item in self.own if item.per == "GPU-hour"],
+        )  # fmt: skip
+        line = as_money(entry, self.exchange, self.currency, self.today)
+        purchase = None
+        try:
+            purchase = self.purchase(where, gpus)[0]
+        except NoPrice:
+            pass
+        return Bill(rented_per_hour(line, gpus), purchase, "rent", entry.is_stale(self.today))
+
+    def _owned(self, where: Platform, gpus: int, facility_w: float) -> Bill:
+        amount, entry = self.purchase(where, gpus)
+        statement = owned_per_hour(
+            amount, gpus, facility_power_w=facility_w, electricity_per_kwh=self._electricity()
+        )
+        return Bill(statement, amount, "own", entry.is_stale(self.today))
+
+    def _electricity(self) -> Money:
+        item = {"JP": "jp", "": "us"}.get(self.region, self.region.lower())
+        tariff = local_tariff(item)
+        return self.exchange.convert(mean_per_kwh(tariff), self.currency)
+
+
+def price_book(
+    currency: str, *, region: str = "", own: tuple[str, ...] = (), today: datetime.date | None = None
+) -> PriceBook:
+    """The prices to use in a currency [JPY, USD, EUR].
+
+    Parameters: region, such as "JP", whose prices come first (JP goes with JPY); own, prices that
+    the user states ("rtx-4090=$1,500"); today, for the age of prices.
+    Raises: InputError.
+    """
+    day = today or datetime.date.today()
+    home = region or ("JP" if currency == "JPY" else "")
+    stated = tuple(given(text, today=day) for text in own)
+    return PriceBook(currency, home, rates(), stated, day)
