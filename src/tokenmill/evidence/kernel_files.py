@@ -26,9 +26,7 @@ note = "written by: tokenmill fit kernels"
 
 
 def _text(name: str, value: float) -> str:
-    """A constant with the unit that its name ends in."""
-    if name.endswith("_s"):
-        return f"{value * 1e6:.4g} us"
+    """A constant with its unit."""
     if name.endswith("bytes_per_clock"):
         return f"{value:.4g} B"
     return f"{value:.4g}"

@@ -2,7 +2,7 @@
 
 Reads the parquet files of `shared/silicon` (pyarrow is optional and imported late). Two rules
 decide which rows count, both by group, never by row: an engine is known by its main kernel (the
-one with the most rows in the group), and groups whose fastest row takes longer than 40 us are
+one with the most rows in the group), and groups whose fastest row takes longer than 50 us are
 left out because they time the host that launches, not the kernel.
 """
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 GPUS = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "l40s", "b200-sxm", "gb200")
 ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
-HOST_BOUND_S = 40e-6
+HOST_BOUND_S = 50e-6
 
 
 @dataclass(frozen=True)

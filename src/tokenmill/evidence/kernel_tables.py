@@ -39,8 +39,8 @@ class Table:
     keep: Callable[[Sample], NDArray[np.bool_]] | None = None
 
     def key(self, sample: Sample) -> str:
-        """The constants group of a sample: its precision, of products where a cache differs."""
-        return sample.precision.partition("+")[0]
+        """The constants group of a sample."""
+        return sample.precision
 
     def read(self, folder: Path) -> list[Sample]:
         """The samples of this operation. Raises: Unsupported, InputError."""
@@ -68,37 +68,37 @@ def _gemm_bytes(s: Sample) -> Array:
 
 
 _GEMM = {
-    "launch_s": (5e-7, 2.5e-6, 3e-5),
-    "latency_s": (1e-9, 1e-7, 2e-6),
+    "launch_clocks": (1e3, 5e3, 1e5),
+    "latency_clocks": (1.0, 1e3, 5e3),
     "compute_efficiency": (0.2, 0.8, 1.0),
     "memory_efficiency": (0.3, 0.85, 1.0),
     "l2_bytes_per_clock": (5.0, 60.0, 1000.0),
     "split_k": (32.0, 1000.0, 65536.0),
     "quantisation": (0.01, 0.3, 1.0),
     "rigidity": (0.001, 0.1, 1.0),
-    "row_s": (1e-11, 1e-9, 3e-8),
+    "row_clocks": (1.0, 200.0, 1e4),
     "overlap": (1.0, 3.0, 8.0),
     "throttle": (0.001, 0.1, 1.5),
 }
 _WARM = ((4.0, 60.0, 200.0), (0.02, 0.1, 1.5))
 
 _DECODE = {
-    "launch_s": (1e-6, 1e-5, 4e-5),
+    "launch_clocks": (2e3, 2e4, 1e5),
     "memory_efficiency": (0.3, 0.9, 1.0),
     "compute_efficiency": (0.1, 0.6, 1.0),
     "ramp": (0.01, 0.2, 3.0),
-    "block_s": (1e-8, 2e-6, 2e-5),
+    "block_clocks": (10.0, 4e3, 5e4),
     "hidden_waves": (0.01, 0.5, 2.0),
     "group": (0.001, 0.1, 3.0),
     "single": (0.1, 0.7, 1.5),
     "unpacked": (0.001, 0.1, 1.0),
 }
 _PREFILL = {
-    "launch_s": (1e-6, 1e-5, 4e-5),
+    "launch_clocks": (2e3, 2e4, 1e5),
     "memory_efficiency": (0.2, 0.8, 1.0),
     "compute_efficiency": (0.05, 0.7, 1.0),
     "exponential": (0.01, 0.2, 3.0),
-    "block_s": (1e-8, 2e-6, 5e-5),
+    "block_clocks": (10.0, 4e3, 1e5),
     "padding": (1.0, 64.0, 1000.0),
     "span": (0.01, 0.3, 2.0),
 }
@@ -135,6 +135,7 @@ def _prefill(chip: Chip, s: Sample) -> Array:
         bandwidth = np.broadcast_to(chip.memory_bytes_per_s, rows.shape)[rows]
         part = replace(chip, memory_bytes_per_s=cast(float, bandwidth))
         math, _, cache = s.precision.partition("+")
+        cache = cache or math
         result[rows] = attention.prefill_attention_s(
             part, y["batch_size"], y["isl"], 0.0, y["num_heads"], y["num_key_value_heads"],
             y["head_dim"], int(window), math, cache,
@@ -192,8 +193,8 @@ def _mla_prefill(chip: Chip, s: Sample) -> Array:
 
 
 _EXPERTS = {
-    "launch_s": (2e-6, 2e-5, 1e-4),
-    "expert_s": (1e-9, 2e-8, 2e-6),
+    "launch_clocks": (5e3, 4e4, 2e5),
+    "expert_clocks": (1.0, 40.0, 4e3),
     "compute_efficiency": (0.05, 0.5, 1.0),
     "memory_efficiency": (0.2, 0.85, 1.0),
     "stream_efficiency": (0.02, 0.5, 1.0),
@@ -251,7 +252,7 @@ TABLES: dict[str, Table] = {
             "context_attention", "context_attention.parquet", "prefill", Prefill, _PREFILL,
             ("attn_dtype", "kv_cache_dtype"),
             {("bfloat16", "bfloat16"): "bf16", ("bfloat16", "fp8"): "bf16+fp8",
-             ("fp8", "fp8"): "fp8+fp8"},
+             ("fp8", "fp8"): "fp8"},
             ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "window_size"),
             _prefill, _prefill_bytes, _WARM_CACHE, 4.0, _many,
         ),

@@ -22,13 +22,6 @@ __all__ = ["Constants", "Report", "Score", "fit_group", "fit_kernels", "predict"
 
 Array = NDArray[np.float64]
 
-# Whose constants stand in for a family that is left out of a fit, nearest first.
-_NEAREST: Mapping[str, tuple[str, ...]] = {
-    "ampere": ("ada", "hopper", "blackwell"),
-    "ada": ("ampere", "hopper", "blackwell"),
-    "hopper": ("blackwell", "ampere", "ada"),
-    "blackwell": ("hopper", "ampere", "ada"),
-}
 _WORTH = 0.01  # an engine earns constants of its own by this much mean error
 _FIT_ROWS = 4000  # per accelerator, precision and engine
 _SCORE_ROWS = 8000
@@ -187,24 +180,39 @@ def _by_family(chips: Mapping[str, Chip], samples: Sequence[Sample]) -> dict[str
     return groups
 
 
+def _mean(parts: Sequence[Constants]) -> Constants | None:
+    """The geometric mean of the constants of several families: what is known of none."""
+    if not parts:
+        return None
+    values = {
+        name: float(np.exp(np.mean([np.log(part.values[name]) for part in parts])))
+        for name in parts[0].values
+    }
+    low = {name: min(part.low[name] for part in parts) for name in values}
+    high = {name: max(part.high[name] for part in parts) for name in values}
+    nuisance = np.exp(np.mean([np.log(part.nuisance) for part in parts], axis=0))
+    return Constants(values, low, high, tuple(nuisance), sum(part.rows for part in parts))
+
+
 def _reports(
     table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
     fitted: Mapping[str, Mapping[str, Constants]],
 ) -> Iterator[Report]:  # fmt: skip
-    """How every sample is predicted by its family, and by a family that never saw its GPU."""
+    """How every sample is predicted by its family, and by constants that never saw its GPU.
+
+    The latter come from the rest of the family, or from the mean of all other families.
+    """
     for family, mine in _by_family(chips, samples).items():
         for gpu in dict.fromkeys(sample.gpu for sample in mine):
             others = [sample for sample in mine if sample.gpu != gpu]
-            donors: list[Mapping[str, Constants]] = []
-            if others:
-                donors.append(_family_constants(table, chips, others))
-            donors += [fitted[near] for near in _NEAREST[family] if near in fitted]
+            rest = _family_constants(table, chips, others) if others else {}
             for sample in mine:
                 if sample.gpu != gpu:
                     continue
                 rows, key = sample.thin(_SCORE_ROWS, seed=2), table.key(sample)
                 own = _look_up(fitted[family], key, sample.engine)
-                other = next(filter(None, (_look_up(d, key, sample.engine) for d in donors)), None)
+                afar = [_look_up(c, key, sample.engine) for f, c in fitted.items() if f != family]
+                other = _look_up(rest, key, sample.engine) or _mean([c for c in afar if c])
                 if own is None or other is None:
                     continue
                 scores = [

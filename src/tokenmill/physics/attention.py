@@ -73,7 +73,8 @@ def _decode(chip: Chip, c: Decode, blocks: Any, token_bytes: Any, token_flop: An
     ramp = 1.0 + c.ramp / (1.0 + blocks / _BLOCKS)
     memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency) * ramp
     compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
-    return DecodeCost(c.launch_s + c.block_s * waves, np.maximum(memory_s, compute_s))
+    base_s = (c.launch_clocks + c.block_clocks * waves) / chip.boost_hz
+    return DecodeCost(base_s, np.maximum(memory_s, compute_s))
 
 
 def decode_attention_coefficients(
@@ -124,12 +125,12 @@ def _prefill(
     chip: Chip, c: Prefill, peak: float, sequences: Any, heads: Any, token_bytes: Any, width: Any
 ) -> PrefillCost:  # fmt: skip
     """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head."""
-    exponentials_per_s = _EXPONENTIALS_PER_CLOCK * chip.sm_count * chip.boost_hz
+    clocks_per_s = chip.sm_count * chip.boost_hz  # of all multiprocessors
     products_s = 2.0 * width / (peak * c.compute_efficiency)
-    head_pair_s = products_s + c.exponential / exponentials_per_s
-    row_s = c.block_s * heads / (_BLOCK * chip.sm_count)
+    head_pair_s = products_s + c.exponential / (_EXPONENTIALS_PER_CLOCK * clocks_per_s)
+    row_s = c.block_clocks * heads / (_BLOCK * clocks_per_s)
     token_s = row_s + token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
-    base_s = c.launch_s + row_s * c.padding * np.asarray(sequences, float)
+    base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * np.asarray(sequences, float)
     key_s = c.span * _BLOCK * chip.sm_count * head_pair_s
     return PrefillCost(base_s, token_s, heads * head_pair_s, key_s)
 
@@ -146,7 +147,8 @@ def prefill_attention_coefficients(
     Returns: PrefillCost [s, s per token, s per pair, s per key].
     Raises: NoCalibration, NoPeak.
     """
-    c: Prefill = chip.pick("prefill", dtype, engine)
+    mixed = dtype != "fp8" and _cache_bytes(kv_dtype) < 2.0
+    c: Prefill = chip.pick("prefill", "bf16+fp8" if mixed else dtype, engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
     cache = 2.0 * np.asarray(kv_heads, float) * head_dim * (2.0 + _cache_bytes(kv_dtype))
     token_bytes = cache + 4.0 * heads * head_dim

@@ -2,7 +2,8 @@
 
 A `Chip` joins the spec sheet of an accelerator with the constants of its architecture
 family. Kernels read nothing else, so that an accelerator nobody measured is a spec sheet
-under the constants of its family.
+under the constants of its family. Fixed times are counted in clocks: that is what carries
+over from one chip to the next.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ __all__ = [
 class Gemm:
     """Constants of a matrix product."""
 
-    launch_s: float  # an empty kernel inside a CUDA graph
-    latency_s: float  # filling the memory pipe, per e-fold of bytes
+    launch_clocks: float  # an empty kernel inside a CUDA graph
+    latency_clocks: float  # filling the memory pipe, per e-fold of bytes
     compute_efficiency: float  # of the dense peak, full tiles, full waves
     memory_efficiency: float  # of the memory bandwidth
     l2_bytes_per_clock: float  # that one multiprocessor can draw from L2
     split_k: float  # the shortest reduction worth its own thread block
     quantisation: float  # 0 = work spreads evenly, 1 = whole waves only
     rigidity: float  # 0 = the best tile for the shape, 1 = one tile for all shapes
-    row_s: float  # quantising one row of activations, in a kernel of its own
+    row_clocks: float  # quantising one row of activations, in a kernel of its own
     overlap: float  # exponent p of (memory^p + compute^p)^(1/p); large = perfect overlap
     throttle: float  # share lost by kernels long enough to hit the power limit
 
@@ -47,11 +48,11 @@ class Gemm:
 class Decode:
     """Constants of attention with one query per sequence."""
 
-    launch_s: float
+    launch_clocks: float
     memory_efficiency: float
     compute_efficiency: float
     ramp: float  # memory time that few thread blocks add, as they cannot fill the pipe
-    block_s: float  # one wave of thread blocks, beside its memory traffic
+    block_clocks: float  # one wave of thread blocks, beside its memory traffic
     hidden_waves: float  # waves of blocks that the launch time already holds
     group: float  # share that 8 queries on one KV head add to a block
     single: float  # a block with one query per KV head, relative to grouped ones
@@ -62,11 +63,11 @@ class Decode:
 class Prefill:
     """Constants of attention with many queries per sequence."""
 
-    launch_s: float
+    launch_clocks: float
     memory_efficiency: float
     compute_efficiency: float
     exponential: float  # share of the softmax exponentials that products do not hide
-    block_s: float  # one thread block of 128 queries of one head, beside its products
+    block_clocks: float  # one thread block of 128 queries of one head, beside its products
     padding: float  # query rows of blocks that a sequence leaves empty
     span: float  # share of the longest thread block that other blocks do not hide
 
@@ -75,8 +76,8 @@ class Prefill:
 class Experts:
     """Constants of a mixture-of-experts block: sort, two grouped products, sum."""
 
-    launch_s: float
-    expert_s: float  # scheduling one local expert
+    launch_clocks: float
+    expert_clocks: float  # scheduling one local expert
     compute_efficiency: float
     memory_efficiency: float  # reading weights
     stream_efficiency: float  # moving activations between the kernels
@@ -89,7 +90,7 @@ class Experts:
 class Stream:
     """Constants of a kernel that only moves bytes: norms, activations, rotary, copies."""
 
-    launch_s: float
+    launch_clocks: float
     memory_efficiency: float
 
 
@@ -97,10 +98,10 @@ class Stream:
 class Scan:
     """Constants of state-space and linear-attention kernels."""
 
-    launch_s: float
+    launch_clocks: float
     memory_efficiency: float
     compute_efficiency: float
-    chunk_s: float  # one sequential chunk of a prefill
+    chunk_clocks: float  # one sequential chunk of a prefill
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ _KIN = {"encoder": "prefill", "mla_prefill": "prefill", "mla_decode": "decode"}
 # The precision whose constants stand in where none were fitted, nearest first.
 _STAND_IN = {
     "fp16": "bf16",
+    "bf16+fp8": "bf16",
     "fp8": "int8",
     "fp8_block": "fp8",
     "int8": "bf16",

@@ -24,5 +24,6 @@ def stream_s(chip: Chip, moved_bytes: Any, kernels: Any = 1.0, engine: str = "an
     c: Stream = chip.pick("stream", "any", engine)
     bandwidth = chip.memory_bytes_per_s * c.memory_efficiency
     moved_s = np.asarray(moved_bytes, float) / bandwidth
-    result: Array = c.launch_s * np.asarray(kernels, float) + moved_s
+    launch_s = c.launch_clocks / chip.boost_hz
+    result: Array = launch_s * np.asarray(kernels, float) + moved_s
     return result

@@ -77,5 +77,6 @@ def moe_s(
     streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
     streamed = streamed + 4.0 * tokens * hidden
     stream_s = streamed / (chip.memory_bytes_per_s * c.stream_efficiency)
-    result: Array = c.launch_s + c.expert_s * local + work_s + stream_s
+    fixed_s = (c.launch_clocks + c.expert_clocks * local) / chip.boost_hz
+    result: Array = fixed_s + work_s + stream_s
     return result

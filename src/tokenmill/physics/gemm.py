@@ -48,8 +48,10 @@ def gemm_s(
     work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
     if kind.activation_bytes < 2.0:
         read_s = (2.0 + kind.activation_bytes) / (chip.memory_bytes_per_s * c.memory_efficiency)
-        work_s = work_s + m * (c.row_s + read_s * k)
-    result: Array = c.launch_s + c.latency_s * np.log1p(memory_s * 1e6) + work_s
+        row_s = c.row_clocks / (chip.sm_count * chip.boost_hz)
+        work_s = work_s + m * (row_s + read_s * k)
+    fixed = c.launch_clocks + c.latency_clocks * np.log1p(memory_s * 1e6)
+    result: Array = fixed / chip.boost_hz + work_s
     return result
 
 

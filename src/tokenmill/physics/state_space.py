@@ -22,7 +22,8 @@ Array = NDArray[np.float64]
 def _decode_s(chip: Chip, kind: str, batch: Any, state: Any, channels: Any, engine: str) -> Array:
     c: Scan = chip.pick("scan_decode", kind, engine)
     moved = np.asarray(batch, float) * (8.0 * state + 8.0 * channels)
-    result: Array = 2.0 * c.launch_s + moved / (chip.memory_bytes_per_s * c.memory_efficiency)
+    launch_s = 2.0 * c.launch_clocks / chip.boost_hz
+    result: Array = launch_s + moved / (chip.memory_bytes_per_s * c.memory_efficiency)
     return result
 
 
@@ -34,8 +35,9 @@ def _prefill_s(
     rows = np.asarray(batch, float) * np.asarray(tokens, float)
     memory_s = rows * token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
     compute_s = rows * flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
-    serial_s = c.chunk_s * np.ceil(np.asarray(tokens, float) / chunk)
-    result: Array = 2.0 * c.launch_s + serial_s + memory_s + compute_s
+    serial = c.chunk_clocks * np.ceil(np.asarray(tokens, float) / chunk)
+    fixed_s = (2.0 * c.launch_clocks + serial) / chip.boost_hz
+    result: Array = fixed_s + memory_s + compute_s
     return result
 
 
