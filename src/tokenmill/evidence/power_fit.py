@@ -7,6 +7,7 @@ belong to a process or a memory type. Nothing belongs to a row.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,33 +17,17 @@ from numpy.typing import NDArray
 
 from tokenmill.evidence.gauss_newton import minimise
 from tokenmill.evidence.power_rows import CHIPS, Activity
+from tokenmill.evidence.power_shared import FIGURES
 from tokenmill.physics import power
 from tokenmill.physics.power import Node, PowerConstants
 
 __all__ = [
-    "MEMORY", "Cap", "Shares", "cap_errors", "cross_validate", "errors", "fit", "fit_clock",
-    "fit_host", "node_rows", "predict", "read_caps",
+    "Cap", "Shares", "TrainingNode", "cap_errors", "cross_validate", "errors", "fit",
+    "fit_clock", "fit_host", "predict", "read_caps", "read_nodes", "training_w",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-# Energy of a byte [J/B] by memory type: device, interface and the way across the chip.
-MEMORY: Mapping[str, tuple[float, float, float]] = {
-    "hbm2": (65e-12, 45e-12, 90e-12),
-    "hbm2e": (60e-12, 40e-12, 85e-12),
-    "hbm3": (50e-12, 35e-12, 75e-12),
-    "hbm3e": (45e-12, 30e-12, 70e-12),
-    "hbm4": (38e-12, 25e-12, 60e-12),
-    "gddr6": (110e-12, 70e-12, 150e-12),
-    "gddr6x": (110e-12, 75e-12, 160e-12),
-    "gddr7": (90e-12, 55e-12, 130e-12),
-    "lpddr4": (60e-12, 40e-12, 90e-12),
-    "lpddr5": (50e-12, 30e-12, 80e-12),
-    "lpddr5x": (45e-12, 30e-12, 75e-12),
-    "hbm": (60e-12, 35e-12, 100e-12),
-}
-_BEND = 4.0
-_LINK = 30e-12
 _START = np.array([0.18, 0.33, 1.4e-12, 80e-12])  # idle, active, FLOP, cache
 _LOW = np.array([0.03, 0.08, 0.2e-12, 1e-12])
 _HIGH = np.array([0.35, 0.9, 4e-12, 400e-12])
@@ -59,10 +44,13 @@ class Shares:
 
     def chip(self, limit_w: float, memory_type: str) -> PowerConstants:
         """The constants of one card of the family."""
-        return PowerConstants(
-            limit_w, self.idle_share * limit_w, self.active_share * limit_w, self.flop_j,
-            MEMORY[memory_type][0], self.cache_j, _LINK, _BEND,
-        )  # fmt: skip
+        return power.constants(self.figures(), FIGURES, limit_w=limit_w, memory_type=memory_type)
+
+    def figures(self) -> dict[str, float]:
+        """The constants by the keys of a calibration file."""
+        keys = ("idle_share", "active_share", "flop", "cache")
+        values = (self.idle_share, self.active_share, self.flop_j, self.cache_j)
+        return dict(zip(keys, values, strict=True))
 
 
 def _watts(shares: Shares, rows: Activity) -> Array:
@@ -250,18 +238,42 @@ def cap_errors(rows: Cap) -> dict[str, tuple[int, float, float]]:
 _FANS, _SUPPLY = 0.08, 0.94
 
 
-def node_rows(measurements: Path) -> list[tuple[str, str, float]]:
-    """(id, model, mean AC power [W]) of eight-GPU H100 nodes in training runs over ten minutes."""
+@dataclass(frozen=True, slots=True)
+class TrainingNode:
+    """A node in training: mean AC power [W]; tokens/s of each GPU, 0 where not logged."""
+
+    model: str
+    node_w: float
+    tokens_per_s: float
+
+
+def read_nodes(measurements: Path) -> list[TrainingNode]:
+    """Eight-GPU H100 nodes of training.csv in runs over ten minutes (shorter ones only start)."""
     with (measurements / "training.csv").open(newline="", encoding="utf-8") as file:
         return [
-            (row["id"], row["model"], float(row["node_power_w"]))
+            TrainingNode(row["model"], float(row["node_power_w"]), _tokens_per_s(row))
             for row in csv.DictReader(file)
             if row["node_power_w"] and row["gpu"] == "h100-sxm"
             and float(row["time_to_train_s"] or 0.0) > 600.0
         ]  # fmt: skip
 
 
-def fit_host(rows: Sequence[tuple[str, str, float]], gpu_w: float) -> Node:
-    """The host of a node from the mean power of its training runs and of its GPUs [W]."""
-    inside = np.array([watts for *_, watts in rows]) * _SUPPLY / (1.0 + _FANS)
+def _tokens_per_s(row: Mapping[str, str]) -> float:
+    logged = re.search(r"logged throughput ([\d.]+); tokens/s from", row["note"])
+    per_sample = float(row["seq_len"] or 0.0) if row["task"] != "pretrain" else 1.0
+    return float(logged[1]) * per_sample / float(row["n_gpus"]) if logged else 0.0
+
+
+def training_w(shares: Shares, flop16_per_s: float) -> float:
+    """Power of an H100 that trains at a rate of 16-bit-equivalent FLOP/s [W]."""
+    sheet = CHIPS["h100-sxm"]
+    chip = shares.chip(sheet.limit_w, sheet.memory_type)
+    memory_bytes = 0.3 * sheet.bytes_per_s  # activations and weights, a third of the time
+    joules = power.step_joules(chip, 1.0, {"bf16": flop16_per_s}, memory_bytes)
+    return float(power.drawn_w(chip, power.demand_w(chip, joules, 1.0)))
+
+
+def fit_host(nodes: Sequence[TrainingNode], gpu_w: float) -> Node:
+    """The host of a node from the mean power of training nodes and of their GPUs [W]."""
+    inside = np.array([node.node_w for node in nodes]) * _SUPPLY / (1.0 + _FANS)
     return Node(float(np.median(inside - 8.0 * gpu_w)), _FANS, _SUPPLY)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.evidence.power_shared import FIGURES
+
 __all__ = ["CHIPS", "Activity", "read_activity"]
 
 Array = NDArray[np.float64]
@@ -32,7 +34,7 @@ class _Chip:
 
 
 CHIPS: Mapping[str, _Chip] = {
-    "h100-sxm": _Chip("power-hopper", "hbm3", 3.35e12, 989e12, 700.0),
+    "h100-sxm": _Chip("power-hopper", "HBM3", 3.35e12, 989e12, 700.0),
     "a100-sxm-40gb": _Chip("power-ampere", "hbm2e", 1.555e12, 312e12, 400.0),
     "a40": _Chip("power-ampere-samsung", "gddr6", 0.696e12, 149.7e12, 300.0),
     "v100-sxm-16gb": _Chip("power-volta", "hbm2", 0.9e12, 125e12, 300.0),
@@ -111,9 +113,10 @@ _WIDTH = {"bf16": (2.0, 2.0), "fp16": (2.0, 2.0), "fp8": (1.0, 1.0), "mxfp4": (2
 _PROMPT = {"lm-arena-chat": 150.0, "gpqa": 250.0, "sourcegraph-fim": 2000.0}
 
 # Kernel times of the estimate: shares of the rated rates, and seconds of a layer's small kernels.
-_DENSE_BANDWIDTH, _EXPERT_BANDWIDTH, _ATTENTION_BANDWIDTH = 0.85, 0.5, 0.7
+_DENSE_BANDWIDTH, _EXPERT_BANDWIDTH, _ATTENTION_BANDWIDTH = 0.85, 0.35, 0.7
 _DECODE_RATE, _PREFILL_RATE = 0.7, 0.6
-_LAYER_S, _EXPERT_LAYER_S, _REDUCE_S = 30e-6, 40e-6, 15e-6
+_FP8_PEAK = 1.8  # over the 16-bit peak, as kernels reach it
+_LAYER_S, _EXPERT_LAYER_S = 30e-6, 60e-6
 
 
 @dataclass(frozen=True)
@@ -229,11 +232,11 @@ def _activity(row: _Row, model: _Model) -> tuple[float, float, float, float, flo
     cache = steps * row.batch * model.layers * model.cached * 2.0 * seen
     decode = 2.0 * model.active * 1e9 * row.tokens_per_s / row.gpus
     prefill = decode * row.prompt / row.answer
-    peak = chip.flop_per_s * (1.8 if row.dtype == "fp8" else 1.0)
+    peak = chip.flop_per_s * (_FP8_PEAK if row.dtype == "fp8" else 1.0)
     weights = dense_bytes / _DENSE_BANDWIDTH + expert_bytes / _EXPERT_BANDWIDTH
-    busy = max(weights / chip.bytes_per_s, decode / peak / _DECODE_RATE) + prefill / peak / _PREFILL_RATE
-    busy += cache / chip.bytes_per_s / _ATTENTION_BANDWIDTH
-    layer_s = _LAYER_S + _EXPERT_LAYER_S * (model.routed > 0.0) + 2 * _REDUCE_S * (row.gpus > 1)
+    busy = max(weights / chip.bytes_per_s, decode / peak / _DECODE_RATE)
+    busy += prefill / peak / _PREFILL_RATE + cache / chip.bytes_per_s / _ATTENTION_BANDWIDTH
+    layer_s = _LAYER_S + _EXPERT_LAYER_S * (model.routed > 0.0)
     busy += steps * row.gpus * model.layers * layer_s
-    flop16 = (decode + prefill) * (0.55 if row.dtype == "fp8" else 1.0)
+    flop16 = (decode + prefill) * (FIGURES["format_fp8"] if row.dtype == "fp8" else 1.0)
     return min(busy, 1.0), flop16, dense_bytes + expert_bytes + cache, cache, row.watts

@@ -17,18 +17,13 @@ from numpy.typing import NDArray
 from tokenmill.errors import InputError, NoCalibration
 
 __all__ = [
-    "FLOP_ENERGY", "Node", "PowerConstants", "at_temperature", "capped", "clock", "constants",
-    "demand_w", "drawn_w", "family", "node_w", "step_joules",
+    "Node", "PowerConstants", "at_temperature", "capped", "clock", "constants",
+    "demand_w", "drawn_w", "family", "memory_key", "node_w", "step_joules",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-# Energy of a FLOP relative to bf16 with FP32 accumulate: width of the multiplier and operands.
-FLOP_ENERGY: Mapping[str, float] = {
-    "fp64": 6.0, "fp64_tensor": 4.0, "fp32": 2.5, "tf32": 1.6, "fp16": 1.0, "bf16": 1.0,
-    "fp16_fp16acc": 0.85, "fp8": 0.55, "fp8_fp16acc": 0.5, "fp6": 0.5, "fp4": 0.32,
-    "int8": 0.5, "int4": 0.3,
-}  # fmt: skip
+_FORMAT = "format_"
 _REFERENCE_K = 333.0  # 60 °C, where racks of the measured kind run
 _LEAST_CLOCK = 0.05
 
@@ -38,8 +33,8 @@ class PowerConstants:
     """What one GPU draws, and how it answers a cap.
 
     limit_w [W]: its power limit as sold. idle_w [W]: with a program loaded and nothing running.
-    active_w [W]: more while kernels run, whatever they do. flop_j [J/FLOP]: bf16, others by
-    `FLOP_ENERGY`. memory_j, cache_j, link_j [J/B]: memory traffic; attention reading its cache,
+    active_w [W]: more while kernels run, whatever they do. flop_j: pairs (number format, energy
+    [J/FLOP]). memory_j, cache_j, link_j [J/B]: memory traffic; attention reading its cache,
     arithmetic included; links, both ends. bend: how sharply the draw bends at the limit.
     voltage_floor: lowest voltage over the highest; knee: clock share at which it is reached.
     leakage [1/K]: growth of idle and active power with temperature.
@@ -48,14 +43,14 @@ class PowerConstants:
     limit_w: float
     idle_w: float
     active_w: float
-    flop_j: float
+    flop_j: tuple[tuple[str, float], ...]
     memory_j: float
     cache_j: float
     link_j: float
-    bend: float = 4.0
-    voltage_floor: float = 0.86
-    knee: float = 0.86
-    leakage: float = 0.004
+    bend: float
+    voltage_floor: float
+    knee: float
+    leakage: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def family(architecture: str, process: str = "") -> str:
 
 def constants(
     figures: Mapping[str, SupportsFloat],
-    memory: Mapping[str, SupportsFloat],
+    shared: Mapping[str, SupportsFloat],
     *,
     limit_w: float,
     memory_type: str,
@@ -91,30 +86,37 @@ def constants(
 ) -> PowerConstants:
     """The constants of one GPU from its family's figures and its own spec sheet.
 
-    Parameters: figures of the family (shares of the limit, energies); memory, figures of
-    "power-memory" by memory type [J/B]; limit_w [W]; memory_type, such as "HBM3"; idle_w [W],
-    the card's own where known.
+    Parameters: figures of the family (shares of the limit, energies); shared, the figures of
+    "power-shared" (bytes by memory type, FLOPs by number format, shape of the draw); limit_w
+    [W]; memory_type, such as "HBM3"; idle_w [W], the card's own where known.
     Raises: NoCalibration for a memory type or figure that nobody filled in.
     """
-    kind = memory_type.lower().split("/")[0].strip().replace(" ", "-")
-    if kind not in memory:
-        raise NoCalibration("power-memory", kind or "memory type")
     try:
+        flop_j = float(figures["flop"])
         return PowerConstants(
             limit_w=limit_w,
             idle_w=float(figures["idle_share"]) * limit_w if idle_w is None else idle_w,
             active_w=float(figures["active_share"]) * limit_w,
-            flop_j=float(figures["flop"]),
-            memory_j=float(memory[kind]),
+            flop_j=tuple(
+                (key.removeprefix(_FORMAT), flop_j * float(ratio))
+                for key, ratio in shared.items()
+                if key.startswith(_FORMAT)
+            ),
+            memory_j=float(shared[memory_key(memory_type)]),
             cache_j=float(figures["cache"]),
-            link_j=float(figures["link"]),
-            bend=float(figures["bend"]),
-            voltage_floor=float(figures["voltage_floor"]),
-            knee=float(figures["knee"]),
-            leakage=float(figures["leakage"]),
+            link_j=float(shared["link"]),
+            bend=float(shared["bend"]),
+            voltage_floor=float(shared["voltage_floor"]),
+            knee=float(shared["knee"]),
+            leakage=float(shared["leakage"]),
         )
     except KeyError as missing:
         raise NoCalibration("power", str(missing).strip("'")) from None
+
+
+def memory_key(memory_type: str) -> str:
+    """The key of "power-shared" for a memory type: "HBM3 / HBM3e" gives "byte_hbm3"."""
+    return "byte_" + memory_type.lower().split("/")[0].strip().replace(" ", "-")
 
 
 def step_joules(
@@ -127,7 +129,7 @@ def step_joules(
 ) -> Array:
     """Energy above idle of a piece of work on one GPU [J]; linear, so pieces add up.
 
-    Parameters: seconds that kernels run [s]; flop by number format [FLOP], as in `FLOP_ENERGY`;
+    Parameters: seconds that kernels run [s]; flop by number format [FLOP], such as "bf16";
     memory_bytes read and written, cache included [B]; link_bytes sent [B]; cache_bytes, the part
     of memory_bytes that attention reads of its cache [B]. Scalars or arrays.
     Raises: InputError for an unknown number format.
@@ -138,10 +140,11 @@ def step_joules(
         + chip.cache_j * np.asarray(cache_bytes, dtype=float)
         + chip.link_j * np.asarray(link_bytes, dtype=float)
     )
+    energies = dict(chip.flop_j)
     for dtype, amount in flop.items():
-        if dtype not in FLOP_ENERGY:
-            raise InputError(f'unknown number format "{dtype}"; known: {", ".join(FLOP_ENERGY)}')
-        joules = joules + chip.flop_j * FLOP_ENERGY[dtype] * np.asarray(amount, dtype=float)
+        if dtype not in energies:
+            raise InputError(f'unknown number format "{dtype}"; known: {", ".join(energies)}')
+        joules = joules + energies[dtype] * np.asarray(amount, dtype=float)
     return joules
 
 

@@ -1,0 +1,187 @@
+"""GPU power: linear energy, draw within its limits, caps, and how near measured watts it comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenmill.catalog import load
+from tokenmill.errors import InputError, NoCalibration
+from tokenmill.evidence import power_fit
+from tokenmill.evidence.power_rows import CHIPS, Activity, read_activity
+from tokenmill.evidence.power_shared import FIGURES
+from tokenmill.physics import power
+from tokenmill.physics.power import Node, PowerConstants
+
+FAMILIES = [
+    name
+    for name in load.names("calibration")
+    if name.startswith("power-") and "idle_share" in load.calibration(name).figures
+]
+watts = st.floats(0.0, 1e5)
+
+
+def chip_of(family: str, limit_w: float, memory_type: str) -> PowerConstants:
+    return power.constants(
+        load.calibration(family).figures, load.calibration("power-shared").figures,
+        limit_w=limit_w, memory_type=memory_type,
+    )  # fmt: skip
+
+
+def h100() -> PowerConstants:
+    return chip_of("power-hopper", 700.0, "HBM3")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_keeps_room_between_idle_and_limit(name: str) -> None:
+    chip = chip_of(name, 500.0, "HBM3e")
+    assert 0.0 < chip.idle_w < 0.4 * chip.limit_w
+    busy = power.demand_w(chip, power.step_joules(chip, 1.0, {}, 0.0), 1.0)
+    assert chip.idle_w < power.drawn_w(chip, busy) < chip.limit_w
+
+
+def test_energy_adds_up() -> None:
+    chip, rng = h100(), np.random.default_rng(0)
+    parts = rng.uniform(0.0, 1.0, (5, 7))
+    joules = [
+        power.step_joules(
+            chip, s, {"bf16": f * 1e14, "fp8": q * 1e14}, m * 1e12, li * 1e9, c * 1e11
+        )
+        for s, f, q, m, li, c, _ in parts
+    ]
+    s, f, q, m, li, c, _ = parts.sum(axis=0)
+    together = power.step_joules(
+        chip, s, {"bf16": f * 1e14, "fp8": q * 1e14}, m * 1e12, li * 1e9, c * 1e11
+    )
+    assert together == pytest.approx(sum(joules))
+    assert power.step_joules(chip, 0.0, {}, 0.0) == 0.0
+
+
+@given(wanted=watts, more=watts, limit=st.floats(0.0, 2000.0))
+def test_drawn_power_stays_between_idle_and_limit(wanted: float, more: float, limit: float) -> None:
+    chip = h100()
+    drawn = power.drawn_w(chip, wanted, limit)
+    assert chip.idle_w <= drawn <= max(limit, chip.idle_w)
+    assert power.drawn_w(chip, wanted + more, limit) >= drawn - 1e-9
+    if wanted > chip.idle_w:
+        assert drawn <= wanted * (1 + 1e-12), "bending never adds power"
+
+
+@given(wanted=watts, cap=st.floats(0.0, 1500.0), less=st.floats(0.0, 500.0), bound=st.floats(0, 1))
+def test_a_lower_cap_is_never_faster_and_never_exceeded(
+    wanted: float, cap: float, less: float, bound: float
+) -> None:
+    chip = h100()
+    slow, drawn = power.capped(chip, wanted, cap, bound)
+    slower, lower = power.capped(chip, wanted, max(cap - less, 0.0), bound)
+    assert slow >= 1.0 - 1e-12
+    assert slower >= slow - 1e-9
+    assert chip.idle_w <= lower <= drawn <= max(cap, chip.idle_w) + 1e-9
+
+
+def test_no_cap_no_loss_and_memory_bound_work_loses_less() -> None:
+    chip = h100()
+    assert power.capped(chip, 650.0, 700.0)[0] == pytest.approx(1.0)
+    compute, _ = power.capped(chip, 900.0, 400.0, 1.0)
+    memory, _ = power.capped(chip, 900.0, 400.0, 0.3)
+    assert 1.0 < memory < compute < 3.0
+
+
+def test_narrow_formats_and_heat() -> None:
+    chip = h100()
+    joules = [
+        float(power.step_joules(chip, 0.0, {dtype: 1e15}, 0.0))
+        for dtype in ("fp64", "fp32", "tf32", "bf16", "fp8", "fp4")
+    ]
+    assert joules == sorted(joules, reverse=True)
+    hot = power.at_temperature(chip, 358.0)
+    assert hot.idle_w > chip.idle_w
+    assert hot.active_w > chip.active_w
+
+
+def test_refusals() -> None:
+    with pytest.raises(InputError, match="unknown number format"):
+        power.step_joules(h100(), 1.0, {"fp7": 1.0}, 0.0)
+    with pytest.raises(NoCalibration, match="byte_core"):
+        chip_of("power-hopper", 700.0, "core")
+    assert power.family("ampere", "Samsung 8 nm") == "power-ampere-samsung"
+    assert power.family("ampere", "TSMC 7 nm") == "power-ampere"
+
+
+def read_shares() -> dict[str, power_fit.Shares]:
+    found = {}
+    for family in {sheet.family for sheet in CHIPS.values()}:
+        record = load.calibration(family)
+        keys = ("idle_share", "active_share", "flop", "cache")
+        found[family] = power_fit.Shares(*(record.value(key) for key in keys))
+    return found
+
+
+# Median and mean absolute error that measured GPU power may have. They may only shrink.
+BUDGET = {
+    "a100-sxm-40gb": (0.08, 0.10),
+    "a40": (0.06, 0.09),
+    "h100-sxm": (0.09, 0.12),
+    "v100-sxm-16gb": (0.06, 0.07),
+}
+
+
+def by_gpu(rows: Activity) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+    return rows.gpu
+
+
+def test_evidence_of_gpu_power(shared: Path) -> None:
+    rows = read_activity(shared / "measurements")
+    found = power_fit.errors(rows, power_fit.predict(rows, read_shares()), by_gpu)
+    assert set(found) == set(BUDGET)
+    for gpu, (_, median, mean) in found.items():
+        assert median <= BUDGET[gpu][0], (gpu, median)
+        assert mean <= BUDGET[gpu][1], (gpu, mean)
+
+
+def test_evidence_of_gpu_power_with_groups_left_out(shared: Path) -> None:
+    rows = read_activity(shared / "measurements")
+    models = power_fit.cross_validate(rows, lambda r: r.model)
+    wrong = np.abs(models / rows.measured_w - 1.0)
+    assert np.median(wrong) <= 0.08
+    assert wrong.mean() <= 0.11
+    gpus = power_fit.errors(rows, power_fit.cross_validate(rows, by_gpu), by_gpu)
+    for gpu, (_, median, _) in gpus.items():
+        assert median <= 0.23, (gpu, median)
+
+
+def test_evidence_of_power_caps(shared: Path) -> None:
+    rows = power_fit.read_caps(shared / "measurements")
+    floor, knee = power_fit.fit_clock(rows)
+    record = load.calibration("power-shared")
+    assert record.value("voltage_floor") == pytest.approx(floor) == FIGURES["voltage_floor"]
+    assert record.value("knee") == pytest.approx(knee) == FIGURES["knee"]
+    found = power_fit.cap_errors(rows)
+    assert found["v100-pcie-32gb"][2] <= 0.05
+    assert found["a40"][1] <= 0.05
+    assert found["a40"][2] <= 0.065
+
+
+def test_evidence_of_training_nodes(shared: Path) -> None:
+    record = load.calibration("power-node-hgx-h100")
+    node = Node(*(record.value(key) for key in ("host", "fan_share", "supply_efficiency")))
+    shares = read_shares()["power-hopper"]
+    rows = power_fit.read_nodes(shared / "measurements")
+    logged = [row for row in rows if row.tokens_per_s]
+    assert logged
+    flop16 = {"gpt3-175b": 6 * 175e9 * FIGURES["format_fp8"], "llama-2-70b": 4 * 70e9 * 0.55}
+    for row in logged:
+        gpu_w = power_fit.training_w(shares, flop16[row.model] * row.tokens_per_s)
+        assert power.node_w(node, gpu_w, 8) == pytest.approx(row.node_w, rel=0.1)
+
+
+def test_the_files_are_what_the_fit_writes(shared: Path) -> None:
+    fitted = power_fit.fit(read_activity(shared / "measurements"))
+    written = read_shares()
+    for family, shares in fitted.items():
+        for key, value in shares.figures().items():
+            assert written[family].figures()[key] == pytest.approx(value, rel=1e-3)
