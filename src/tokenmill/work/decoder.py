@@ -110,9 +110,9 @@ def _kinds(facts: Facts, family: Family, number: int) -> list[str]:
     if family.window == "all":
         return ["sliding_attention"] * number
     if family.window == "flag":
-        first = facts.count("max_window_layers", default=number, least=0, most=number)
+        first = facts.count("max_window_layers", default=number, least=0)
         used = facts.flag("use_sliding_window")
-        start = first if used else number
+        start = min(first, number) if used else number
         return ["full_attention"] * start + ["sliding_attention"] * (number - start)
     period = facts.count(
         "sliding_window_pattern", "_sliding_window_pattern", default=family.pattern
