@@ -44,7 +44,9 @@ class Figure(BaseModel):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low <= self.value <= self.high:
-            raise ValueError(f"low <= value <= high does not hold: {self.low}, {self.value}, {self.high}")
+            raise ValueError(
+                f"low <= value <= high does not hold: {self.low}, {self.value}, {self.high}"
+            )
         return self
 
     def __float__(self) -> float:

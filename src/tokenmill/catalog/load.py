@@ -143,7 +143,9 @@ def figure(
         raise BadRecord(path, key, 'write { value = "...", source = "..." }')
     unknown = set(cell) - {"value", "source", "low", "high", "note"}
     if unknown:
-        raise BadRecord(path, key, f"unknown key {sorted(unknown)[0]}; use value, source, low, high, note")
+        raise BadRecord(
+            path, key, f"unknown key {sorted(unknown)[0]}; use value, source, low, high, note"
+        )
     source = cell.get("source")
     if not isinstance(source, str) or source not in found:
         raise BadRecord(path, key, f'source "{source}" is not among the [sources.*] of the file')
@@ -164,7 +166,7 @@ def _bounds(
     for part in ("value", "low", "high"):
         text = cell.get(part, cell.get("value"))
         try:
-            number, seen = parse_any(text)  # type: ignore[arg-type]
+            number, seen = parse_any(text)
         except (BadUnit, TypeError, AttributeError) as problem:
             raise BadRecord(path, f"{key}.{part}", str(problem)) from None
         if seen != dimension and not (dimension == "money" and seen.startswith("money:")):

@@ -103,9 +103,7 @@ def setup_of(point: Point) -> Setup:
     return Setup(case, layout, replicas, demand, point.number("concurrency", 0.0), steps)
 
 
-def _enough_memory(
-    case: Case, layout: Layout, gpus: int, replicas: float
-) -> tuple[Layout, float]:
+def _enough_memory(case: Case, layout: Layout, gpus: int, replicas: float) -> tuple[Layout, float]:
     """Where no degree is stated: the fewest GPUs an instance fits on, copied over the rest."""
     size = case.platform.chip.memory_bytes * 0.85
     for tp in (1, 2, 4, 8, 16):
@@ -144,13 +142,13 @@ def _states(setup: Setup, *, closed: bool) -> tuple[Steady, Demand, Scalar]:
     needs, per_sequence, has = memory_need(setup.case, times, setup.demand)
     room = float(np.maximum((has - needs) / per_sequence + 1.0, 1.0)[0, 0])
     most = max(min(room * setup.layout.dp, setup.case.engine.sequences), 1.0)
-    grid = np.append(_GRID[_GRID < most], most)
+    grid = np.append(_GRID[most > _GRID], most)
     return steady(times, setup.demand, grid[None, :], closed=closed), setup.demand, grid
 
 
 def _at(state: Steady, index: Scalar) -> Steady:
     """The state between two grid points, by linear interpolation at a fractional index."""
-    low = int(math.floor(index))
+    low = math.floor(index)
     high = min(low + 1, state.batch.shape[1] - 1)
     part = index - low
     values = []
@@ -259,7 +257,7 @@ def _static_batch(point: Point, setup: Setup) -> dict[str, float]:
 
 def _batch_times(times: Any, demand: Demand, batch: float) -> tuple[float, float]:
     """(seconds to prefill a batch in one go, seconds of one mean decode step)."""
-    chunk, token, pair, window_pair = times.prefill_coefficients()
+    chunk, *_ = times.prefill_coefficients()
     prompt = demand.prompt_mean
     one = times.prefill_attention_s(prompt, 0.0) - chunk
     prefill = times.linear_s(prompt * batch) + times.sequence_s(batch) + chunk + one * batch
@@ -272,7 +270,9 @@ def _single_stream(point: Point, setup: Setup) -> dict[str, float]:
     times = setup.case.times((setup.layout,))
     demand = setup.demand
     prefill, _ = _batch_times(times, demand, 1.0)
-    context = demand.output_mean / 2.0 if math.isnan(point.number("ttft_mean_s")) else demand.context_mean
+    context = (
+        demand.output_mean / 2.0 if math.isnan(point.number("ttft_mean_s")) else demand.context_mean
+    )
     decode = float(np.ravel(times.decode_step_s(np.array([[1.0]]), context))[0])
     return {
         "prefill_tokens_per_s": demand.prompt_mean / prefill,

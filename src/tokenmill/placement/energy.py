@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenmill.physics.power import FLOP_ENERGY, Node, PowerConstants, drawn_w, node_w, step_joules
+from tokenmill.physics.power import Node, PowerConstants, drawn_w, node_w, step_joules
 from tokenmill.placement.steps import Part
 
 __all__ = ["gpu_watts", "machine_watts", "parts_joules"]
@@ -22,10 +22,11 @@ Scalar = Any
 def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
     """Energy above idle [J] of the parts of a step on one GPU."""
     total: Scalar = 0.0
+    formats = dict(power.flop_j)
     for part in parts:
         if part.dtype == "host":
             continue
-        flop = {part.dtype: part.flop} if part.dtype in FLOP_ENERGY else {}
+        flop = {part.dtype: part.flop} if part.dtype in formats else {}
         cached = part.memory_bytes if part.name == "attention" else 0.0
         total = total + step_joules(
             power, part.seconds, flop, part.memory_bytes, part.link_bytes, cached

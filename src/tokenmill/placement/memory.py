@@ -23,7 +23,14 @@ from tokenmill.work.ops import ExpertBlock, Matmul
 from tokenmill.work.parameters import total_parameters
 from tokenmill.work.precision import CacheFormat, WeightFormat
 
-__all__ = ["CacheSize", "cache_size", "matrix_parameters", "stored_bytes", "weight_bytes", "workspace_bytes"]
+__all__ = [
+    "CacheSize",
+    "cache_size",
+    "matrix_parameters",
+    "stored_bytes",
+    "weight_bytes",
+    "workspace_bytes",
+]
 
 Scalar = Any
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tokenmill.catalog import load
-from tokenmill.catalog.records import Accelerator, System
 from tokenmill.catalog.figure import Figure
+from tokenmill.catalog.records import Accelerator, System
 from tokenmill.errors import InputError, NoCalibration, UnknownName
-from tokenmill.physics.chip import Chip, kernel_constants
 from tokenmill.physics import power
+from tokenmill.physics.chip import Chip, kernel_constants
 from tokenmill.physics.fabric import Fabric, Link, family, link
 from tokenmill.physics.power import Node, PowerConstants
 

@@ -75,17 +75,21 @@ class StepTimes:
         """
         grid = self.grid
         rows = _rows(tokens, grid.pp * grid.dp)
+        reduced = 0  # matrices whose partial sums tensor ranks must add up
         for op in language.operations(self.arch):
             if isinstance(op, Matmul):
                 if not op.per_sequence:
                     yield self._matmul(op, rows)
                     if op.split == "rows" and not op.name.startswith("shared"):
-                        yield from self._all_reduce(rows, op.count)
+                        reduced += op.count
             elif isinstance(op, ExpertBlock):
                 yield self._experts(op, _rows(tokens, grid.pp))
                 yield from self._expert_messages(op, tokens)
             elif isinstance(op, Elementwise) and not op.per_sequence:
                 yield self._elementwise(op, rows)
+        if np.any(grid.tp > 1):
+            message = rows * self.arch.hidden * 2.0
+            yield self._message("all-reduce", "all_reduce", message, grid.tp, reduced)
         yield from self._stage_messages(rows)
 
     def sequence_parts(self, sequences: Scalar) -> Iterator[Part]:
@@ -95,8 +99,9 @@ class StepTimes:
         for op in language.operations(self.arch):
             if isinstance(op, Matmul) and op.per_sequence:
                 yield self._matmul(op, rows)
-                share = rows * op.n / grid.tp * 2.0
-                yield self._message("logits gather", "all_gather", share * grid.tp, grid.tp, 1)
+                if np.any(grid.tp > 1):
+                    logits = rows * op.n * 2.0
+                    yield self._message("logits gather", "all_gather", logits, grid.tp, 1)
         engine = self.engine
         host = engine.host_step_s + engine.host_sequence_s * sequences
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
@@ -120,7 +125,7 @@ class StepTimes:
         return base, per_token, per_window
 
     def prefill_coefficients(self) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-        """Attention of prefill: [s] per chunk, per token, per (query, key) pair, per windowed pair."""
+        """Attention of prefill: [s] per chunk, token, (query, key) pair, windowed pair."""
         chunk = token = pair = window_pair = np.zeros_like(self.grid.tp)
         for op in language.operations(self.arch):
             if isinstance(op, Attend):
@@ -185,16 +190,23 @@ class StepTimes:
             self.linear_s(batch) + self.sequence_s(batch) + self.decode_attention_s(batch, context)
         )
 
-    def mixed_step_s(
+    def both_steps_s(
         self, batch: Scalar, context: Scalar, chunk: Scalar, chunk_context: Scalar
-    ) -> Scalar:
-        """A step that decodes `batch` sequences and prefills a chunk beside them [s]."""
-        return (
-            self.linear_s(batch + chunk)
-            + self.sequence_s(batch + 1.0)
-            + self.decode_attention_s(batch, context)
-            + self.prefill_attention_s(chunk, chunk_context)
-        )
+    ) -> tuple[Scalar, Scalar]:
+        """(a step that only decodes, one that prefills a chunk beside it) [s].
+
+        Parameters: batch sequences of context tokens each; chunk tokens of prefill that follow
+        chunk_context tokens; arrays broadcast against [layouts, 1]. Evaluated in one sweep.
+        """
+        batch, chunk = np.broadcast_arrays(np.atleast_2d(batch), chunk)
+        width = batch.shape[-1]
+        linear = self.linear_s(np.concatenate((batch, batch + chunk), axis=-1))
+        sequence = self.sequence_s(np.concatenate((batch, batch + 1.0), axis=-1))
+        both = linear + sequence
+        attention_s = self.decode_attention_s(batch, context)
+        decode = both[..., :width] + attention_s
+        mixed = both[..., width:] + attention_s + self.prefill_attention_s(chunk, chunk_context)
+        return decode, mixed
 
     def _matmul(self, op: Matmul, rows: Scalar) -> Part:
         k, n = op.shard(self.grid.tp)
@@ -237,17 +249,14 @@ class StepTimes:
         return Part(op.name, seconds, rows * op.flop * op.count, moved * op.count,
                     np.zeros_like(seconds), "fp32")  # fmt: skip
 
-    def _all_reduce(self, rows: Scalar, count: int) -> Iterator[Part]:
-        message = rows * self.arch.hidden * 2.0
-        yield self._message("all-reduce", "all_reduce", message, self.grid.tp, count)
-
     def _expert_messages(self, op: ExpertBlock, tokens: Scalar) -> Iterator[Part]:
-        """Experts over tensor ranks end in an all-reduce; over data-parallel ranks tokens travel."""
+        """Tensor ranks add up their experts' results; data-parallel ranks exchange tokens."""
         grid = self.grid
         rows = _rows(tokens, grid.pp * grid.dp)
         together = np.where(grid.dp == 1, grid.tp, 1.0)
-        message = rows * self.arch.hidden * 2.0
-        yield self._message("expert all-reduce", "all_reduce", message, together, op.count)
+        if np.any(together > 1):
+            message = rows * self.arch.hidden * 2.0
+            yield self._message("expert all-reduce", "all_reduce", message, together, op.count)
         if np.any(grid.dp > 1):
             ranks = np.where(grid.dp > 1, grid.tp * grid.dp, 1.0)
             copies = np.minimum(op.experts.top_k, grid.ep)
@@ -264,15 +273,15 @@ class StepTimes:
             # every one of the pp micro-batches crosses every boundary while the next one computes
             yield Part("stage transfer", seconds * stages, zero, zero, message * stages, "link")
 
-    def _message(
-        self, name: str, op: str, message: Scalar, ranks: Scalar, count: int
-    ) -> Part:
+    def _message(self, name: str, op: str, message: Scalar, ranks: Scalar, count: int) -> Part:
         if op == "all_reduce":
             seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=self.engine.name)
         else:
             seconds = collective_s(self.fabric, op, message, ranks)
         zero = np.zeros_like(seconds)
-        return Part(name, seconds * count, zero, zero, wire_bytes(op, message, ranks) * count, "link")
+        return Part(
+            name, seconds * count, zero, zero, wire_bytes(op, message, ranks) * count, "link"
+        )
 
     def _decode_one(self, op: Attend, rows: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """(base, per token without end, per token in the window) of one layer of an operation."""
@@ -337,7 +346,7 @@ class StepTimes:
         return chunk, token, zero, zero
 
     def _scan_coefficients(self, mixer: Mixer) -> tuple[Scalar, Scalar]:
-        """A state-space prefill as (per chunk, per token): whole scan blocks, so a straight line."""
+        """A state-space prefill as (per chunk, per token): a line through whole blocks."""
         tp, name = self.grid.tp, self.engine.name
         if not isinstance(mixer, Mamba2 | GatedDeltaNet):
             return np.zeros_like(tp), np.zeros_like(tp)
@@ -346,7 +355,8 @@ class StepTimes:
             if isinstance(mixer, Mamba2):
                 return state_space.mamba2_prefill_s(
                     self.chip, 1.0, tokens, mixer.heads / tp, mixer.head_dim, mixer.state_dim,
-                    groups=np.maximum(mixer.groups / tp, 1.0), chunk=float(mixer.chunk), engine=name,
+                    groups=np.maximum(mixer.groups / tp, 1.0), chunk=float(mixer.chunk),
+                    engine=name,
                 )  # fmt: skip
             return state_space.gdn_prefill_s(
                 self.chip, 1.0, tokens, mixer.key_heads / tp, mixer.value_heads / tp,

@@ -13,11 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenmill.errors import InputError
-from tokenmill.placement.energy import StepJoules
-from tokenmill.placement.steps import StepTimes
-
-__all__ = ["StepTable", "step_table"]
+__all__ = ["StepTable"]
 
 Array = NDArray[np.float64]
 

@@ -118,7 +118,7 @@ def pareto(options: Sequence[Option]) -> tuple[Option, ...]:
         price = option.per_hour.amount if option.per_hour is not None else float("inf")
         return price, option.tpot_s, option.joules_per_output_token
 
-    front = []
+    front: list[Option] = []
     for one in options:
         mine = axes(one)
         beaten = any(

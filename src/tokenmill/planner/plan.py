@@ -129,7 +129,9 @@ def _combined(chosen: list[list[Choice]]) -> list[tuple[Choice, ...]]:
     if len(chosen) == 1:
         return [(choice,) for choice in chosen[0]]
     by_gpus = tuple(min(choices, key=lambda c: c.gpus) for choices in chosen)
-    by_speed = tuple(min(choices, key=lambda c: c.grid.tpot_s[c.row, c.column]) for choices in chosen)
+    by_speed = tuple(
+        min(choices, key=lambda c: c.grid.tpot_s[c.row, c.column]) for choices in chosen
+    )
     return [by_gpus] if by_gpus == by_speed else [by_gpus, by_speed]
 
 
@@ -196,9 +198,7 @@ def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | 
     )  # fmt: skip
 
 
-def _checked(
-    question: Question, where: Platform, refusal: Refusal, book: PriceBook
-) -> Refusal:
+def _checked(question: Question, where: Platform, refusal: Refusal, book: PriceBook) -> Refusal:
     """The refusal with a change that was asked and works, gathering changes until one does."""
     change: dict[str, object] = {}
     remedies: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 from dataclasses import dataclass
@@ -78,10 +79,8 @@ class PriceBook:
         )  # fmt: skip
         line = as_money(entry, self.exchange, self.currency, self.today)
         purchase = None
-        try:
+        with contextlib.suppress(NoPrice):
             purchase = self.purchase(where, gpus)[0]
-        except NoPrice:
-            pass
         return Bill(rented_per_hour(line, gpus), purchase, "rent", entry.is_stale(self.today))
 
     def _owned(self, where: Platform, gpus: int, facility_w: float) -> Bill:
@@ -98,7 +97,11 @@ class PriceBook:
 
 
 def price_book(
-    currency: str, *, region: str = "", own: tuple[str, ...] = (), today: datetime.date | None = None
+    currency: str,
+    *,
+    region: str = "",
+    own: tuple[str, ...] = (),
+    today: datetime.date | None = None,
 ) -> PriceBook:
     """The prices to use in a currency [JPY, USD, EUR].
 

@@ -81,7 +81,8 @@ def _latency(hardware: str, which: str, best: float, limit: float, percentile: f
     relaxed = relaxed if relaxed > best else best * _MARGIN
     return Refusal(
         hardware, which,
-        f"{name} p{percentile:g} is {format_si(best, 's')} at best, the limit {format_si(limit, 's')}",
+        f"{name} p{percentile:g} is {format_si(best, 's')} at best, "
+        f"the limit {format_si(limit, 's')}",
         f"a {name} limit of {format_si(relaxed, 's')} or more",
         {f"{which}_s": relaxed},
     )  # fmt: skip

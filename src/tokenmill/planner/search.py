@@ -1,4 +1,4 @@
-"""Search: meet a demand on each kind of hardware with the fewest GPUs, or say what stands in the way.
+"""Search: meet a demand on each kind of hardware with the fewest GPUs, or say what is in the way.
 
 For every case (hardware x format) all layouts and batches are one array; an instance's capacity at
 a batch gives the replicas, the GPUs and the money. What no point of the array satisfies is a
@@ -17,14 +17,15 @@ from tokenmill.errors import Unsupported
 from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
-from tokenmill.simulator.cases import Case, Grid, evaluate, language_model, usual_formats
 from tokenmill.planner.question import Question
+from tokenmill.simulator.cases import Case, Grid, evaluate, language_model, usual_formats
 from tokenmill.work.precision import cache_format, weight_format
 from tokenmill.work.workload import Demand
 
 __all__ = ["Choice", "Limits", "cases_of", "choose", "limits_of", "points"]
 
 Scalar = Any
+_SPREAD = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,14 @@ class Choice:
     def case(self) -> Case:
         """The case it was chosen from."""
         return self.grid.case
+
+    def running(self, demand: Demand) -> float:
+        """Sequences that the load keeps running in one instance, between points of the grid."""
+        state = self.grid.state
+        row = state.requests_per_s if demand.rate_per_s else state.concurrency
+        offered = (demand.rate_per_s or demand.concurrency) / self.replicas
+        held = np.broadcast_to(state.batch, row.shape)[self.row]
+        return float(np.interp(offered, np.maximum.accumulate(row[self.row]), held))
 
 
 def limits_of(question: Question) -> Limits:
@@ -105,6 +114,9 @@ def choose(
     if not allowed.any():
         return None
     if goal == "latency":
+        # faster at any price is no plan: at most a few times the fewest GPUs that can do it
+        fewest = float(np.where(allowed, gpus, np.inf).min())
+        allowed &= gpus <= _SPREAD * fewest
         score = grid.tpot_s + 1e-6 * gpus
     elif goal == "energy" and watts is not None:
         # all GPUs of the fleet draw power for the demand's tokens, busy or not

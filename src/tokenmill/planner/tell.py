@@ -26,8 +26,12 @@ def tell(
 ) -> Option:  # fmt: skip
     """The option that runs one chosen point per model on a platform."""
     outcomes = tuple(
-        outcome(choice.case, choice.layout, demand, choice.replicas) for choice in choices
-    )
+        outcome(
+            choice.case, choice.layout, demand, choice.replicas,
+            running=choice.running(demand),
+        )
+        for choice in choices
+    )  # fmt: skip
     gpus = sum(item.gpus for item in outcomes)
     watts = sum(item.watts for item in outcomes)
     output = sum(item.output_tokens_per_s for item in outcomes)
@@ -42,17 +46,15 @@ def tell(
         watts=watts,
         joules_per_output_token=watts / output,
         output_tokens_per_s=output,
-        per_hour=bill and bill.per_hour.total,
-        per_million_output_tokens=bill and bill.per_hour.total / (output * 3600.0 / 1e6),
-        purchase=bill and bill.purchase,
+        per_hour=bill.per_hour.total if bill else None,
+        per_million_output_tokens=(bill.per_hour.total / (output * 3600.0 / 1e6) if bill else None),
+        purchase=bill.purchase if bill else None,
         basis=bill.basis if bill else "no price on record",
         notes=("price older than a year",) if bill and bill.stale else (),
     )
 
 
-def _bill(
-    book: PriceBook, where: Platform, gpus: int, watts: float, acquire: str
-) -> Bill | None:
+def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: str) -> Bill | None:
     try:
         return book.bill(where, gpus, watts, acquire)
     except NoPrice:
@@ -72,7 +74,9 @@ def priced(item: Outcome, where: Platform, book: PriceBook, acquire: str) -> Out
     )  # fmt: skip
 
     def plain(amount: Money | None) -> dict[str, object] | None:
-        return amount and {"amount": amount.amount, "currency": amount.currency}
+        if amount is None:
+            return None
+        return {"amount": amount.amount, "currency": amount.currency}
 
     money = {
         "per_hour": plain(bill.per_hour.total),

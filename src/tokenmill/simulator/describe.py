@@ -26,16 +26,14 @@ from tokenmill.simulator.outcome import (
 from tokenmill.work.workload import PERCENTILES, Demand
 
 __all__ = [
-    "breakdown", "busy_watts", "decode_parts", "figures_used", "latencies", "limiting", "memory_use",
+    "breakdown", "decode_parts", "figures_used", "latencies", "limiting", "memory_use",
     "outcome", "prefill_parts",
 ]  # fmt: skip
 
 Scalar = Any
 
 
-def latencies(
-    state: Steady, demand: Demand
-) -> tuple[Distribution, Distribution, Distribution]:
+def latencies(state: Steady, demand: Demand) -> tuple[Distribution, Distribution, Distribution]:
     """TTFT, TPOT and E2E over requests [s], of a state with a single point."""
     ttft, tpot, e2e = [_first(state.ttft_s)], [_first(state.tpot_s)], []
     gaps = max(demand.output_mean - 1.0, 0.0)
@@ -108,9 +106,7 @@ _WORDS = {
 }
 
 
-def limiting(
-    shares: tuple[OperationShare, ...], state: Steady, *, at_memory_limit: bool
-) -> str:
+def limiting(shares: tuple[OperationShare, ...], state: Steady, *, at_memory_limit: bool) -> str:
     """The limiting resource in words."""
     weight: dict[str, float] = {}
     for share in shares:
@@ -125,12 +121,14 @@ def limiting(
 
 
 def outcome(
-    case: Case, layout: Layout, demand: Demand, replicas: int, *, batch: float | None = None
-) -> Outcome:
+    case: Case, layout: Layout, demand: Demand, replicas: int, *, batch: float | None = None,
+    running: float | None = None,
+) -> Outcome:  # fmt: skip
     """The Outcome of `replicas` equal instances that share a demand.
 
     Parameters: case; layout of one instance; demand over all replicas; batch [sequences], to fix
-    the running batch of an instance instead of looking it up from the load.
+    the running batch of an instance whatever the load; running [sequences], the batch that the
+    load keeps, where the caller has looked it up already.
     Returns: an Outcome without money and intervals, which higher floors add.
     Raises: DoesNotFit where one GPU's memory is short.
     """
@@ -145,7 +143,9 @@ def outcome(
     most = max(min(room, float(case.engine.sequences)), 1.0)
     offered = (demand.rate_per_s or demand.concurrency) / replicas
     closed = demand.rate_per_s == 0
-    wanted = batch if batch is not None else _batch(times, demand, offered, most, closed=closed)
+    wanted = batch if batch is not None else running
+    if wanted is None:
+        wanted = _batch(times, demand, offered, most, closed=closed)
     state = steady(times, demand, np.array([[wanted]]), closed=closed)
     full = _first(state.requests_per_s)
     rate = full if closed or batch is not None else min(offered, full)
@@ -167,10 +167,15 @@ def _assemble(
 ) -> Outcome:  # fmt: skip
     ttft, tpot, e2e = latencies(state, demand)
     batch, chunk = _first(state.batch), _first(state.chunk_tokens)
-    decode = breakdown(times, decode_parts(times, batch, demand.context_mean))
-    prefill = breakdown(times, prefill_parts(times, chunk, (demand.prompt_mean - chunk) / 2.0))
-    draw = busy_watts(case, times, state, demand) * busy
-    draw += case.platform.power.idle_w * (1.0 - busy)
+    decode = tuple(decode_parts(times, batch, demand.context_mean))
+    prefill = tuple(prefill_parts(times, chunk, (demand.prompt_mean - chunk) / 2.0))
+    power = case.platform.power
+    busy_w = _first(gpu_watts(
+        power, parts_joules(power, decode), parts_joules(power, prefill), state.mixed_share,
+        state.step_s,
+    ))  # fmt: skip
+    draw = busy_w * busy + power.idle_w * (1.0 - busy)
+    decode_shares = breakdown(times, decode)
     gpus = layout.gpus * replicas
     watts = machine_watts(case.platform.node, case.platform.machine_gpus, gpus, draw)
     output = rate * replicas * demand.output_mean
@@ -184,8 +189,8 @@ def _assemble(
         output_tokens_per_s=output, utilisation=busy,
         memory=memory_use(case, times, layout, demand, batch), gpu_watts=draw, watts=watts,
         joules_per_output_token=watts / output,
-        limiting=limiting(decode, state, at_memory_limit=at_memory_limit),
-        prefill=prefill, decode=decode, figures=figures,
+        limiting=limiting(decode_shares, state, at_memory_limit=at_memory_limit),
+        prefill=breakdown(times, prefill), decode=decode_shares, figures=figures,
         kind=max((use.kind for use in figures), key=KINDS.index),
     )  # fmt: skip
 
@@ -196,7 +201,9 @@ def memory_use(
     """What one GPU's memory holds with `batch` mean sequences in the instance."""
     engine, grid = case.engine, times.grid
     step = min(engine.step_tokens, max(demand.prompt_quantiles[-1], 64.0))
-    cache = memory.cache_size(case.arch, case.cache, grid).of(demand.context_mean, batch / layout.dp)
+    cache = memory.cache_size(case.arch, case.cache, grid).of(
+        demand.context_mean, batch / layout.dp
+    )
     capacity = case.platform.chip.memory_bytes
     return MemoryUse(
         weights_bytes=_first(memory.weight_bytes(case.arch, case.weights, grid)),
@@ -205,15 +212,6 @@ def memory_use(
         reserve_bytes=engine.reserve_bytes + capacity * (1.0 - engine.memory_share),
         capacity_bytes=capacity,
     )
-
-
-def busy_watts(case: Case, times: StepTimes, state: Steady, demand: Demand) -> float:
-    """Mean power of one GPU while its instance runs [W], for a state of a single point."""
-    power, chunk = case.platform.power, _first(state.chunk_tokens)
-    decode = parts_joules(power, decode_parts(times, _first(state.batch), demand.context_mean))
-    prefill = parts_joules(power, prefill_parts(times, chunk, (demand.prompt_mean - chunk) / 2.0))
-    drawn = gpu_watts(power, decode, prefill, state.mixed_share, state.step_s)
-    return _first(drawn)
 
 
 def decode_parts(times: StepTimes, batch: float, context: float) -> Iterable[Part]:
@@ -246,6 +244,8 @@ def figures_used(case: Case) -> tuple[FigureUse, ...]:
     record = case.engine.record
     picked += [(record.slug, key, record.figures[key]) for key in ("host_step", "host_sequence")]
     return tuple(
-        FigureUse(slug, key, item.value, item.low, item.high, item.dimension, item.kind, item.source)
+        FigureUse(
+            slug, key, item.value, item.low, item.high, item.dimension, item.kind, item.source
+        )
         for slug, key, item in picked
     )

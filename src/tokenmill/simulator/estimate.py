@@ -64,8 +64,7 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
     chunks = prompt / chunk
     # prefill keeps pace with decode only while a request's chunks are no more than its steps
     batch = np.minimum(batch, np.maximum(output / chunks, 1.0))
-    decode = times.decode_step_s(batch, demand.context_mean)
-    mixed = times.mixed_step_s(batch, demand.context_mean, chunk, (prompt - chunk) / 2.0)
+    decode, mixed = times.both_steps_s(batch, demand.context_mean, chunk, (prompt - chunk) / 2.0)
     share = np.minimum(chunks * batch / output, 1.0)
     step = decode + share * (mixed - decode)
     rate = batch / (output * step)

@@ -54,9 +54,7 @@ def operations(arch: Architecture) -> tuple[Operation, ...]:
         if layer.norm_parameters:
             # a norm reads the activation and the residual and writes both
             ops.append(Elementwise("norms", 8 * arch.hidden, 12 * arch.hidden, layer.count, False))
-    ops.append(
-        Matmul("lm head", arch.hidden, arch.vocab, 1, "columns", "head", per_sequence=True)
-    )
+    ops.append(Matmul("lm head", arch.hidden, arch.vocab, 1, "columns", "head", per_sequence=True))
     return tuple(ops)
 
 
@@ -70,7 +68,9 @@ def _mixer(hidden: int, layer: Layer) -> list[Operation]:
         inner = mixer.heads * mixer.head_dim
         state = 2 * mixer.groups * mixer.state_dim
         return [
-            Matmul("ssm in", hidden, 2 * inner + state + mixer.heads, count, "columns", "attention"),
+            Matmul(
+                "ssm in", hidden, 2 * inner + state + mixer.heads, count, "columns", "attention"
+            ),
             Attend("state space", mixer, count),
             Matmul("ssm out", inner, hidden, count, "rows", "attention"),
         ]
@@ -231,7 +231,9 @@ def distinct_experts(count: Scalar, top_k: Scalar, tokens: Scalar) -> Scalar:
 
     n (1 - (1 - k/n)^t): each token misses a given expert with probability 1 - k/n.
     """
-    return count * -np.expm1(np.asarray(tokens, float) * np.log1p(-np.minimum(top_k / count, 1 - 1e-12)))
+    return count * -np.expm1(
+        np.asarray(tokens, float) * np.log1p(-np.minimum(top_k / count, 1 - 1e-12))
+    )
 
 
 def _matmul_work(op: Matmul, rows: Scalar, weights: WeightFormat) -> Work:
@@ -264,15 +266,15 @@ def _attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, ca
     size = cache.value_bytes
     if isinstance(mixer, Attention):
         pairs = attended_pairs(new, context, mixer.window)
-        width = mixer.kv_heads * (mixer.head_dim + mixer.value_head_dim)
+        wide = mixer.head_dim + mixer.value_head_dim
+        width, written = mixer.kv_heads * wide, 0 if mixer.shares_kv else new
         reach = new + context if not mixer.window else np.minimum(new + context, mixer.window + new)
         return Work(
-            flop=2.0 * pairs * mixer.heads * (mixer.head_dim + mixer.value_head_dim) * count * sequences,
-            cache_bytes=(reach + (0 if mixer.shares_kv else new)) * width * size * count * sequences,
-            activation_bytes=new * mixer.heads * (mixer.head_dim + mixer.value_head_dim)
-            * _ACTIVATION_BYTES * count * sequences,
+            flop=2.0 * pairs * mixer.heads * wide * count * sequences,
+            cache_bytes=(reach + written) * width * size * count * sequences,
+            activation_bytes=new * mixer.heads * wide * _ACTIVATION_BYTES * count * sequences,
             kernels=count,
-        )  # fmt: skip
+        )
     if isinstance(mixer, LatentAttention):
         pairs = attended_pairs(new, context, mixer.index_topk)
         latent = mixer.kv_lora_rank + mixer.rope_dim
@@ -285,7 +287,9 @@ def _attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, ca
         read = np.minimum(reach, mixer.index_topk + new) if mixer.index_topk else reach
         return Work(
             flop=(2.0 * pairs * mixer.heads * width + index) * count * sequences,
-            cache_bytes=((read + new) * latent * size + reach * mixer.index_dim) * count * sequences,
+            cache_bytes=((read + new) * latent * size + reach * mixer.index_dim)
+            * count
+            * sequences,
             activation_bytes=new * mixer.heads * width * _ACTIVATION_BYTES * count * sequences,
             kernels=count,
         )
@@ -330,8 +334,16 @@ def mixing_work(arch: Architecture, cache: CacheFormat, new: Scalar, context: Sc
     return total
 
 
-def _pass_work(arch: Architecture, weights: WeightFormat, cache: CacheFormat, new: Scalar,
-               context: Scalar, sequences: Scalar, *, absorbed: bool) -> dict[str, Work]:  # fmt: skip
+def _pass_work(
+    arch: Architecture,
+    weights: WeightFormat,
+    cache: CacheFormat,
+    new: Scalar,
+    context: Scalar,
+    sequences: Scalar,
+    *,
+    absorbed: bool,
+) -> dict[str, Work]:
     result: dict[str, Work] = {}
     tokens = np.asarray(new, float) * sequences
     for op in operations(arch):

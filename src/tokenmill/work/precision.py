@@ -14,7 +14,14 @@ from typing import Literal
 
 from tokenmill.errors import UnknownName
 
-__all__ = ["CACHE_FORMATS", "WEIGHT_FORMATS", "CacheFormat", "WeightFormat", "cache_format", "weight_format"]
+__all__ = [
+    "CACHE_FORMATS",
+    "WEIGHT_FORMATS",
+    "CacheFormat",
+    "WeightFormat",
+    "cache_format",
+    "weight_format",
+]
 
 Arithmetic = Literal["bf16", "fp8", "fp8_block", "int8", "fp4", "int8_wo", "int4_wo"]
 
@@ -50,7 +57,9 @@ def _plain(
     )  # fmt: skip
 
 
-def _gguf(name: str, bits: float, *, embedding: float, head: float, attention: float = 0.0) -> WeightFormat:
+def _gguf(
+    name: str, bits: float, *, embedding: float, head: float, attention: float = 0.0
+) -> WeightFormat:
     arithmetic: Arithmetic = "int8_wo" if bits > 6.6 else "int4_wo"
     return WeightFormat(
         name, attention or bits, bits, bits, embedding, head,

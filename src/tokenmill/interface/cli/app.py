@@ -190,8 +190,10 @@ def new_model(
 @app.command(help=text.SCORE)
 def score(
     file: Annotated[Path, typer.Argument(help="measurements in the documented schema")],
-    json: Annotated[Optional[Path], typer.Option(  # noqa: UP045
-        "--json", help="write one object per row and metric to this file")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", help="write one object per row and metric to this file"),
+    ] = None,
 ) -> None:
     """Score predictions against measurements."""
     from tokenmill.evidence.score import score_file, write_json

@@ -81,16 +81,22 @@ FOOT_BASIS = (
 )
 FOOT_STALE = "* price older than a year"
 
-ESTIMATE_TITLE = "{model} in {weights} on {gpus} x {accelerator} ({layout}, {replicas} instance(s), {engine})"
+ESTIMATE_TITLE = (
+    "{model} in {weights} on {gpus} x {accelerator} ({layout}, {replicas} instance(s), {engine})"
+)
 ESTIMATE_ROWS = {
     "ttft": "time to first token", "tpot": "time per output token", "e2e": "whole request",
     "rate": "output tokens", "per_gpu": "output tokens per GPU", "total": "tokens in and out",
     "requests": "requests", "batch": "running batch", "memory": "memory of a GPU",
-    "gpu_watts": "power of a GPU", "watts": "power at the wall", "joules": "energy per output token",
+    "gpu_watts": "power of a GPU", "watts": "power at the wall",
+    "joules": "energy per output token",
     "money": "cost", "limit": "limited by", "weakest": "weakest figure",
 }  # fmt: skip
 DISTRIBUTION = "{mean} mean · {p50} p50 · {p95} p95 · {p99} p99"
-MEMORY = "{used} of {capacity}: weights {weights}, KV cache {cache}, workspace {workspace}, reserve {reserve}"
+MEMORY = (
+    "{used} of {capacity}: weights {weights}, KV cache {cache}, workspace {workspace}, "
+    "reserve {reserve}"
+)
 MONEY = "{hour} per hour ({basis}) · {inp} per M tokens in · {out} per M tokens out"
 BREAKDOWN = "A decode step, operation by operation"
 BREAKDOWN_COLUMNS = ("operation", "time", "share", "of roofline", "bound by")
