@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.tokenmill-ready
 BUILT  := $(VENV)/.tokenmill-built
 ENGINE := $(wildcard src/tokenmill/simulator/engine*.py)
+TYPES  := $(ENGINE:.py=.pxd)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
@@ -40,9 +41,9 @@ clean: ## Remove the environment, builds and caches
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The compiled engine follows its source; without a C compiler it runs interpreted.
-$(BUILT): $(READY) $(ENGINE) setup.py
+$(BUILT): $(READY) $(ENGINE) $(wildcard $(TYPES)) setup.py
 	@rm -rf build/lib* src/tokenmill/simulator/engine*.so
-	@$(BIN)/python setup.py -q build_ext --inplace >$(VENV)/build.log 2>&1 \
+	@$(BIN)/python setup.py -q build_ext --inplace -j 2 >$(VENV)/build.log 2>&1 \
 		|| { cat $(VENV)/build.log; exit 1; }
 	@for file in $(basename $(ENGINE)); do ls $$file.*.so >/dev/null 2>&1 || \
 		echo "note: $$file.py is not compiled and runs interpreted, slower (see $(VENV)/build.log)"; \

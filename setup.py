@@ -21,7 +21,7 @@ def extensions() -> list[Extension]:
     except ImportError:
         print("tokenmill: no Cython here, the engine will run interpreted", file=sys.stderr)
         return []
-    flags = [] if sys.platform == "win32" else ["-O3"]
+    flags = [] if sys.platform == "win32" else ["-O3", "-g0"]
     modules = [
         Extension(
             ".".join(path.relative_to(SOURCE).with_suffix("").parts),
@@ -30,7 +30,9 @@ def extensions() -> list[Extension]:
         )
         for path in ENGINES
     ]
-    compiled: list[Extension] = cythonize(modules, build_dir="build/cython", language_level=3)
+    compiled: list[Extension] = cythonize(
+        modules, build_dir="build/cython", include_path=[str(SOURCE)], language_level=3
+    )
     for module in compiled:
         module.optional = True  # set here, since cythonize makes new objects without it
     return compiled
