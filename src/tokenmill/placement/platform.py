@@ -162,24 +162,31 @@ def chip_of(accelerator: Accelerator) -> Chip:
     return _chip(accelerator.slug)
 
 
-def _values(name: str) -> dict[str, float]:
-    return {key: item.value for key, item in constants(name).items()}
-
-
 def _power(accelerator: Accelerator) -> PowerConstants:
     wanted = power.family(accelerator.architecture, accelerator.process)
     own_idle = accelerator.figures.get("idle_power")
     return power.constants(
-        _values(wanted), _values("power-memory"), limit_w=accelerator.value("tdp"),
+        constants(wanted), constants("power-shared"), limit_w=accelerator.value("tdp"),
         memory_type=accelerator.memory_type, idle_w=own_idle.value if own_idle else None,
     )  # fmt: skip
 
 
 def _node(accelerator: Accelerator, machine: System, gpus: int) -> Node:
-    """The machine around the GPUs: its own host power where stated, else a usual one's."""
-    figures = _values("power-node")
-    each = "server" if accelerator.market == "datacenter" else "workstation"
-    host_w = machine.value("host_power", figures[f"{each}_host"] * gpus)
+    """The machine around the GPUs: the host on record that is nearest to it, by number of GPUs.
+
+    A host is on record for eight GPUs, a tray of four in an NVL72, or one workstation; its
+    power grows with the GPUs it feeds.
+    """
+    if machine.fabric == "pcie":
+        name, usual = "power-node-workstation", 1.0
+    elif machine.slug.endswith("nvl72"):
+        name, usual = "power-node-nvl72", 4.0
+    else:
+        generation = {"ampere": "a100", "hopper": "h100"}.get(accelerator.architecture, "b200")
+        name, usual = f"power-node-hgx-{generation}", 8.0
+    figures = {key: item.value for key, item in constants(name).items()}
+    share = (gpus / usual) ** 0.5 if usual == 1.0 else gpus / usual
+    host_w = machine.value("host_power", figures["host"] * share)
     return Node(host_w, figures["fan_share"], figures["supply_efficiency"])
 
 

@@ -9,13 +9,19 @@ are one truth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StepTable"]
+from tokenmill.physics.power import PowerConstants, drawn_w
+from tokenmill.placement.energy import parts_joules
+from tokenmill.placement.steps import Part, StepTimes
+
+__all__ = ["StepTable", "step_table"]
 
 Array = NDArray[np.float64]
+Scalar = Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,9 +30,9 @@ class StepTable:
 
     linear [tokens + 1] by tokens; sequence [sequences + 1] by sequences, with the fixed part of
     decode attention; decode_ctx, decode_window [sequences + 1] per context token (and per token
-    inside the window of `window_tokens`); prefill_chunk, prefill_token, prefill_pair,
-    prefill_window_pair per chunk, token and (query, key) pair. idle_w [W] is drawn between steps.
-    Joules are of the whole instance, above idle.
+    inside the window of `window_tokens`); prefill_chunk, prefill_pair,
+    prefill_window_pair per chunk and (query, key) pair. idle_w [W] is drawn between steps.
+    Joules are of the whole instance and hold its idle power while it steps.
     """
 
     linear_s: Array
@@ -45,3 +51,69 @@ class StepTable:
     prefill_window_pair_j: float
     window_tokens: int
     idle_w: float
+
+
+def step_table(
+    times: StepTimes, power: PowerConstants, *, max_tokens: int, max_sequences: int
+) -> StepTable:
+    """Tables of a single layout.
+
+    Parameters: times over one layout; power constants of its GPU; max_tokens of a step and
+    max_sequences at once, the last index of the tables.
+    Returns: a StepTable. What prefill costs per token is folded in exactly: every token of the
+    step pays it in `linear`, and each sequence gets one token's worth back in `sequence`.
+    """
+    gpus = float(times.grid.gpus.ravel()[0])
+    tokens = np.arange(max_tokens + 1.0)[None, :]
+    counts = np.arange(max_sequences + 1.0)[None, :]
+    linear_s, linear_j = _costs(power, gpus, tuple(times.linear_parts(tokens)))
+    sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)))
+    base, ctx, window = (_row(x, max_sequences + 1) for x in times.decode_coefficients(counts))
+    chunk, token, pair, window_pair = (float(np.ravel(x)[0]) for x in times.prefill_coefficients())
+    # attention streams its cache at decode and multiplies at prefill: its watts per second of
+    # work are those of a part that does nothing else
+    decode_w = _attention_watts(power, times.attention_part(np.array([[8.0]]), 4096.0)) * gpus
+    prefill_w = _attention_watts(power, times.prefill_part(np.array([[2048.0]]), 0.0)) * gpus
+    host_w = (power.idle_w + power.active_w) * gpus
+    sequence_s, sequence_j = sequence_s + base, sequence_j + base * decode_w
+    linear_s = linear_s + token * tokens[0]
+    linear_j = linear_j + token * prefill_w * tokens[0]
+    sequence_s = sequence_s - token * counts[0]
+    sequence_j = sequence_j - token * prefill_w * counts[0]
+    linear_s[0] = linear_j[0] = sequence_s[0] = sequence_j[0] = 0.0
+    return StepTable(
+        linear_s=linear_s, sequence_s=sequence_s, decode_ctx_s=ctx, decode_window_s=window,
+        prefill_chunk_s=chunk + token, prefill_pair_s=pair, prefill_window_pair_s=window_pair,
+        linear_j=linear_j, sequence_j=sequence_j, decode_ctx_j=ctx * decode_w,
+        decode_window_j=window * decode_w,
+        prefill_chunk_j=chunk * host_w + token * prefill_w, prefill_pair_j=pair * prefill_w,
+        prefill_window_pair_j=window_pair * prefill_w,
+        window_tokens=times.window_tokens, idle_w=power.idle_w * gpus,
+    )  # fmt: skip
+
+
+def _row(values: Scalar, length: int) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(values, (1, length))[0], dtype=float)
+
+
+def _costs(power: PowerConstants, gpus: float, parts: tuple[Part, ...]) -> tuple[Array, Array]:
+    """(seconds, joules of the instance) of parts over the table's counts.
+
+    Each table entry's power is bent towards the limit by itself, so that no step can pass it.
+    """
+    seconds = sum(part.seconds for part in parts)
+    above = parts_joules(power, parts)
+    length = seconds.shape[-1]
+    seconds = _row(seconds, length)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = np.where(seconds > 0, _row(above, length) / seconds, 0.0)
+    return seconds, drawn_w(power, power.idle_w + wanted) * seconds * gpus
+
+
+def _attention_watts(power: PowerConstants, part: Part) -> float:
+    """Power of one GPU [W] while it does nothing but attention."""
+    seconds = float(np.ravel(part.seconds)[0])
+    if seconds <= 0:
+        return power.idle_w
+    above = float(np.ravel(parts_joules(power, (part,)))[0])
+    return float(drawn_w(power, power.idle_w + above / seconds))
