@@ -123,7 +123,7 @@ class Facts:
     def text(self, key: str, default: str | None = None) -> str:
         """A short text. Raises: BadRecord."""
         _, value = self._pick((key,), default)
-        if not isinstance(value, str) or len(value) > _MOST_ITEMS:
+        if not isinstance(value, str) or len(value) > _MOST_ITEMS or not value.isprintable():
             self.refuse(key, f"{_shown(value)} is not a short text")
         return value
 

@@ -9,6 +9,8 @@ from tokenmill.work.facts import Facts
 
 __all__ = ["vision_encoder"]
 
+_DEEPSTACK = "deepstack_visual_indexes"
+
 
 def vision_encoder(outer: Facts, text_hidden: int) -> VisionEncoder | None:
     """The image tower that a configuration holds beside its language model.
@@ -122,7 +124,7 @@ def _qwen(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
     out = facts.count("out_hidden_size", default=text_hidden)
     wide = merge * merge * hidden
     merger = _linear(wide, wide) + _linear(wide, out)
-    deep = len(facts.items("deepstack_visual_indexes")) if facts.has(_DEEPSTACK) else 0
+    deep = len(facts.counts(_DEEPSTACK)) if facts.has(_DEEPSTACK) else 0
     image = round(positions**0.5) * patch
     return VisionEncoder(
         layers=_layers(facts, hidden),
@@ -134,9 +136,6 @@ def _qwen(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         extra_parameters=_linear(3 * frames * patch * patch, hidden) + positions * hidden,
         tokens_per_image=(image // patch // merge) ** 2,
     )
-
-
-_DEEPSTACK = "deepstack_visual_indexes"
 
 
 def _qwen2_5(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
