@@ -1,1 +1,75 @@
-"""TODO"""
+"""tokenmill, a digital twin of the AI factory.
+
+Five nouns, one direction: records -> Work -> StepTable -> Outcome -> Plan. Every floor imports
+only from floors below it:
+
+    8  interface/    who asks: the command line
+    7  planner/      what to buy: questions, search, plans
+    6  cost/         what it costs: money, carbon      evidence/  how far to trust it
+    5  simulator/    what happens: closed form, event engine, Outcome
+    4  placement/    how it is split: layouts, memory, steps
+    3  physics/      how long, how much energy: roofline, collectives, power, facility
+    2  work/         what must be computed: FLOPs, bytes, messages, traffic
+    1  catalog/      what exists: facts with sources
+    0  units.py      "3.35 TB/s" <-> 3.35e12           errors.py  every way of saying no
+
+The verbs below load what they need when they are first used, so that `import tokenmill` is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenmill.catalog.load import accelerator as accelerator
+    from tokenmill.catalog.load import model as model
+    from tokenmill.catalog.load import system as system
+    from tokenmill.evidence.score import Score as Score
+    from tokenmill.evidence.score import score_file as score
+    from tokenmill.planner.answer import Option as Option
+    from tokenmill.planner.answer import Plan as Plan
+    from tokenmill.planner.answer import Refusal as Refusal
+    from tokenmill.planner.plan import ask as plan
+    from tokenmill.planner.question import Question as Question
+    from tokenmill.planner.single import Fit as Fit
+    from tokenmill.planner.single import can_run as can_run
+    from tokenmill.planner.single import estimate as estimate
+    from tokenmill.simulator.outcome import Outcome as Outcome
+
+# name -> (module, name there)
+_PUBLIC = {
+    "Fit": ("planner.single", "Fit"),
+    "Option": ("planner.answer", "Option"),
+    "Outcome": ("simulator.outcome", "Outcome"),
+    "Plan": ("planner.answer", "Plan"),
+    "Question": ("planner.question", "Question"),
+    "Refusal": ("planner.answer", "Refusal"),
+    "Score": ("evidence.score", "Score"),
+    "accelerator": ("catalog.load", "accelerator"),
+    "can_run": ("planner.single", "can_run"),
+    "errors": ("errors", ""),
+    "estimate": ("planner.single", "estimate"),
+    "model": ("catalog.load", "model"),
+    "plan": ("planner.plan", "ask"),
+    "score": ("evidence.score", "score_file"),
+    "system": ("catalog.load", "system"),
+    "units": ("units", ""),
+}
+
+__all__ = [
+    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "accelerator", "can_run",
+    "errors", "estimate", "model", "plan", "score", "system", "units",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tokenmill' has no attribute {name!r}")
+    module, inside = _PUBLIC[name]
+    found = import_module(f"tokenmill.{module}")
+    return getattr(found, inside) if inside else found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,3 @@
-"""TODO"""
+"""What exists: facts with sources, no arithmetic."""
+
+from __future__ import annotations

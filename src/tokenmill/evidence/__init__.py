@@ -1,1 +1,3 @@
-"""TODO"""
+"""How far to trust it: measured points, fits, scores, intervals."""
+
+from __future__ import annotations

@@ -1,1 +1,3 @@
-"""TODO"""
+"""Who asks: views of the same answers."""
+
+from __future__ import annotations

@@ -1,1 +1,3 @@
-"""TODO"""
+"""How long it takes and how much energy: one phenomenon a file, pure functions."""
+
+from __future__ import annotations

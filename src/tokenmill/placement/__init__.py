@@ -1,1 +1,3 @@
-"""TODO"""
+"""How a model is split over GPUs: layouts, memory, steps."""
+
+from __future__ import annotations

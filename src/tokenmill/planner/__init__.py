@@ -1,1 +1,3 @@
-"""TODO"""
+"""What to buy: questions, search, plans."""
+
+from __future__ import annotations

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
-from tokenmill.errors import Infeasible, NoPrice, TokenmillError, Unsupported
+from tokenmill.errors import Infeasible, InputError, NoPrice, TokenmillError, Unsupported
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
 from tokenmill.planner.demand import demand_of
 from tokenmill.planner.pricing import PriceBook, price_book
 from tokenmill.planner.question import Question
+from tokenmill.planner.question import question as build
 from tokenmill.planner.refuse import binding
 from tokenmill.planner.search import Choice, choose, grids, limits_of, platforms
 from tokenmill.planner.tell import tell
 from tokenmill.simulator.cases import Grid, language_model
 from tokenmill.work.workload import Demand
 
-__all__ = ["answer_on", "plan"]
+__all__ = ["answer_on", "ask", "plan"]
 
 _GOALS = ("cost", "latency", "energy")
 # Hardware to offer where memory is short, from small to large.
@@ -49,6 +51,18 @@ def plan(question: Question, *, progress: Callable[[str], None] | None = None) -
         if refusal is not None:
             refused.append(_checked(question, where, refusal, book))
     return _assemble(question, demand, found, refused, evaluated)
+
+
+def ask(question: Question | None = None, **given: Any) -> Plan:
+    """Plan from a Question, or from its fields as keywords: ask(models="llama-3.3-70b", ...).
+
+    Raises: InputError.
+    """
+    if question is None:
+        question = build(**given)
+    elif given:
+        raise InputError("give a Question or its fields, not both")
+    return plan(question)
 
 
 def _assemble(
