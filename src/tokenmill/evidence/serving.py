@@ -15,7 +15,7 @@ from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.points import Point
 from tokenmill.placement.engines import Engine, engine
-from tokenmill.placement.layout import Layout
+from tokenmill.placement.layout import Layout, refusal
 from tokenmill.placement.platform import platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.simulator.estimate import Steady, steady, tail
@@ -90,31 +90,36 @@ def setup_of(point: Point) -> Setup:
     model, arch = language_model(point.text("model"))
     runs_on = _engine_of(point)
     gpus = point.count("n_gpus", 1)
-    weights = weight_format(point.text("weight_dtype", model.native_dtype or "bf16"))
-    cache = cache_format(point.text("kv_dtype", "bf16"))
+    # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
+    usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
+    weights = weight_format(point.text("weight_dtype", usual))
+    # TensorRT-LLM quantises the cache together with the weights
+    small = weights.attention == "fp8" and runs_on.name == "tensorrt-llm"
+    cache = cache_format(point.text("kv_dtype", "fp8" if small else "bf16"))
     case = Case(where, model, arch, weights, cache, runs_on)
     layout, replicas = _layout_of(point, gpus, runs_on.name in _SINGLE_USER)
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         replicas = max(point.number("decode_gpus") / layout.gpus, 1.0)
-    if not point.text("tp"):
-        layout, replicas = _enough_memory(case, layout, gpus, replicas)
     demand = fixed_demand(_length(point, "prompt"), _length(point, "output"))
+    if not point.text("tp") and layout.pp == 1 and gpus > 1:
+        layout, replicas = _best_split(case, demand, gpus)
     steps = _speculation(point.text("speculative"))
     return Setup(case, layout, replicas, demand, point.number("concurrency", 0.0), steps)
 
 
-def _enough_memory(case: Case, layout: Layout, gpus: int, replicas: float) -> tuple[Layout, float]:
-    """Where no degree is stated: the fewest GPUs an instance fits on, copied over the rest."""
-    size = case.platform.chip.memory_bytes * 0.85
+def _best_split(case: Case, demand: Demand, gpus: int) -> tuple[Layout, float]:
+    """Where no degree is stated: the split over all GPUs that serves the most, as a vendor's would."""
+    best: tuple[float, Layout] | None = None
     for tp in (1, 2, 4, 8, 16):
-        if tp > gpus:
-            break
         trial = Layout(tp)
-        times = case.times((trial,))
-        needs, _, _ = memory_need(case, times, fixed_demand(256.0, 256.0))
-        if float(needs[0, 0]) < size:
-            return (trial, gpus / tp) if layout.pp == 1 else (layout, replicas)
-    return (Layout(gpus), 1.0) if layout.pp == 1 else (layout, replicas)
+        if tp > gpus or refusal(case.arch, trial):
+            continue
+        state = _states(Setup(case, trial, gpus / tp, demand, 0.0, 1.0), closed=True)[0]
+        rate = float(state.requests_per_s.max()) / tp
+        if best is None or rate > best[0]:
+            best = (rate, trial)
+    chosen = best[1] if best else Layout(gpus)
+    return chosen, max(gpus / chosen.gpus, 1.0)
 
 
 def _speculation(method: str) -> float:
@@ -140,7 +145,9 @@ def _states(setup: Setup, *, closed: bool) -> tuple[Steady, Demand, Scalar]:
     """States of one instance over a grid of batches, clipped to what memory holds."""
     times = setup.case.times((setup.layout,))
     needs, per_sequence, has = memory_need(setup.case, times, setup.demand)
-    room = float(np.maximum((has - needs) / per_sequence + 1.0, 1.0)[0, 0])
+    fits = float(needs[0, 0]) <= has
+    # a measured row did run: where our memory says no, what was left out is a cache of one batch
+    room = float(np.maximum((has - needs) / per_sequence + 1.0, 1.0)[0, 0]) if fits else 1.0
     most = max(min(room * setup.layout.dp, setup.case.engine.sequences), 1.0)
     grid = np.append(_GRID[most > _GRID], most)
     return steady(times, setup.demand, grid[None, :], closed=closed), setup.demand, grid

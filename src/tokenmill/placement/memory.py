@@ -6,6 +6,7 @@ All functions take a `LayoutGrid` and return arrays of its shape (floats broadca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ def weight_bytes(arch: Architecture, weights: WeightFormat, grid: LayoutGrid) ->
     return layers + ends + _other_parameters(arch) * 2.0 * share
 
 
+@lru_cache(maxsize=256)
 def _other_parameters(arch: Architecture) -> float:
     """Values outside matrices and embedding: norms, biases, positions, vision tower."""
     counted = matrix_parameters(arch)

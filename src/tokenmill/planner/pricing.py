@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tokenmill.catalog.prices import RENT, Price, given, price
 from tokenmill.cost.electricity import local_tariff, mean_per_kwh
@@ -112,4 +113,10 @@ def price_book(
     day = today or datetime.date.today()
     home = region or ("JP" if currency == "JPY" else "")
     stated = tuple(given(text, today=day) for text in own)
-    return PriceBook(currency, home, rates(), stated, day)
+    return PriceBook(currency, home, _rates_of(day), stated, day)
+
+
+@lru_cache(maxsize=4)
+def _rates_of(day: datetime.date) -> Rates:
+    """Exchange rates once a day of use: reading them costs more than an estimate."""
+    return rates(date=day)

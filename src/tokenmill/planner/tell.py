@@ -36,9 +36,12 @@ def tell(
     watts = sum(item.watts for item in outcomes)
     output = sum(item.output_tokens_per_s for item in outcomes)
     bill = _bill(book, where, gpus, watts, question.acquire)
+    bills = [bill]
+    if len(outcomes) > 1:
+        bills = [_bill(book, where, x.gpus, x.watts, question.acquire) for x in outcomes]
     return Option(
         hardware=where.name,
-        outcomes=tuple(priced(item, where, book, question.acquire) for item in outcomes),
+        outcomes=tuple(_with_money(item, own) for item, own in zip(outcomes, bills, strict=True)),
         gpus=gpus,
         machines=math.ceil(gpus / where.machine_gpus),
         ttft_s=max(item.ttft_s.at(question.percentile) for item in outcomes),
@@ -63,7 +66,10 @@ def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: st
 
 def priced(item: Outcome, where: Platform, book: PriceBook, acquire: str) -> Outcome:
     """An outcome with its money: per hour line by line, per million tokens, purchase."""
-    bill = _bill(book, where, item.gpus, item.watts, acquire)
+    return _with_money(item, _bill(book, where, item.gpus, item.watts, acquire))
+
+
+def _with_money(item: Outcome, bill: Bill | None) -> Outcome:
     if bill is None:
         return replace(item, notes=(*item.notes, f"no price on record for {item.accelerator}"))
     busy = max(item.utilisation, 1e-9)
