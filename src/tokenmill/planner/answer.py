@@ -66,7 +66,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer to a question."""
+    """The answer to a question: the best option of each hardware, ranked, and the refusals.
+
+    `cheapest`, `fastest`, `greenest` and the Pareto front are over everything that was found, so
+    they may be another layout, or more GPUs, than the ranked option of the same hardware.
+    """
 
     question: dict[str, Any]
     models: tuple[str, ...]
@@ -78,9 +82,9 @@ class Plan:
     options: tuple[Option, ...]
     refused: tuple[Refusal, ...]
     pareto: tuple[Option, ...]
-    cheapest: str
-    fastest: str
-    greenest: str
+    cheapest: Option | None
+    fastest: Option | None
+    greenest: Option | None
     evaluated: int
     notes: tuple[str, ...] = ()
 
@@ -94,6 +98,9 @@ class Plan:
         plain = asdict(self)
         for group in ("options", "pareto"):
             plain[group] = [_plain(option) for option in getattr(self, group)]
+        for goal in ("cheapest", "fastest", "greenest"):
+            option: Option | None = getattr(self, goal)
+            plain[goal] = None if option is None else _plain(option)
         return plain
 
 
@@ -102,7 +109,9 @@ def _plain(option: Option) -> dict[str, Any]:
     plain["outcomes"] = [outcome.to_dict() for outcome in option.outcomes]
     for key in ("per_hour", "per_million_output_tokens", "purchase"):
         amount: Money | None = getattr(option, key)
-        plain[key] = amount and {"amount": amount.amount, "currency": amount.currency}
+        plain[key] = None
+        if amount is not None:
+            plain[key] = {"amount": amount.amount, "currency": amount.currency}
     return plain
 
 

@@ -72,9 +72,8 @@ def _assemble(
     for option in ranked(found, question.minimise):
         best.setdefault(option.hardware, option)
 
-    def first(goal: str) -> str:
-        order = ranked(found, goal)
-        return order[0].hardware if order else ""
+    def first(goal: str) -> Option | None:
+        return next(iter(ranked(found, goal)), None)
 
     return Plan(
         question=question.model_dump(mode="json", exclude_defaults=True),

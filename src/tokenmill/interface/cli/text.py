@@ -66,7 +66,11 @@ PLAN_LOAD = "{rate:.3g} requests/s, {prompt:.0f} tokens in and {output:.0f} out 
 PLAN_CLOSED = "{users:.0f} requests in flight, {prompt:.0f} tokens in and {output:.0f} out"
 PLAN_LIMITS = "limits at p{p:g}: TTFT {ttft}, TPOT {tpot}"
 NO_LIMIT = "none"
-PLAN_BEST = "cheapest: {cheapest} · fastest: {fastest} · greenest: {greenest}"
+PLAN_BEST = {
+    "cheapest": "cheapest: {name}, {hour} per hour",
+    "fastest": "fastest: {name}, {tpot} per token",
+    "greenest": "greenest: {name}, {joules} J per token",
+}
 PLAN_FRONT = "on the Pareto front of money, speed and energy: {names}"
 PLAN_REFUSED = "Not possible"
 PLAN_NOTHING = "Nothing on the list can do this."

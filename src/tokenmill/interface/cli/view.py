@@ -98,11 +98,7 @@ def show_plan(plan: Plan, *, json: bool) -> None:
     ))  # fmt: skip
     if plan.options:
         out.print(_plan_table(plan))
-        out.print(text.PLAN_BEST.format(
-            cheapest=plan.cheapest, fastest=plan.fastest, greenest=plan.greenest
-        ))  # fmt: skip
-        names = list(dict.fromkeys(option.hardware for option in plan.pareto))
-        out.print(text.PLAN_FRONT.format(names=", ".join(names)))
+        _print_best(out, plan)
         out.print(text.FOOT_BASIS, style="dim")
         if any(option.notes for option in plan.options):
             out.print(text.FOOT_STALE, style="dim")
@@ -111,6 +107,23 @@ def show_plan(plan: Plan, *, json: bool) -> None:
     if plan.refused:
         out.print(_refused_table(plan))
     out.print(text.EVALUATED.format(count=plan.evaluated), style="dim")
+
+
+def _print_best(out: Console, plan: Plan) -> None:
+    """The best for each goal and the Pareto front, which may lie beside the ranked options."""
+    goals = {"cheapest": plan.cheapest, "fastest": plan.fastest, "greenest": plan.greenest}
+    for goal, option in goals.items():
+        if option is not None:
+            out.print(text.PLAN_BEST[goal].format(
+                name=_named(option), hour=_money(option.per_hour), tpot=_seconds(option.tpot_s),
+                joules=f"{option.joules_per_output_token:.3g}",
+            ))  # fmt: skip
+    names = ", ".join(_named(option) for option in plan.pareto)
+    out.print(text.PLAN_FRONT.format(names=names))
+
+
+def _named(option: Option) -> str:
+    return f"{option.gpus} × {option.hardware}" if option.gpus > 1 else option.hardware
 
 
 def _plan_table(plan: Plan) -> Any:
