@@ -70,7 +70,8 @@ def main() -> None:
     base_wall, base_cpu = process_s(sys.executable, "-c", "pass")
     for words in (["--help"], ["demo"]):
         wall, cpu = process_s(*program, *words)
-        print(f"tokenmill {' '.join(words)}: {wall:.2f} s wall, {cpu:.2f} CPU-s "
+        name = ' '.join(words)
+        print(f"tokenmill {name}: {wall:.2f} s wall, {cpu:.2f} CPU-s "
               f"({wall / base_wall:.0f} x and {cpu / base_cpu:.0f} x an empty process)")  # fmt: skip
 
 

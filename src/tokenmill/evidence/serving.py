@@ -108,7 +108,7 @@ def setup_of(point: Point) -> Setup:
 
 
 def _best_split(case: Case, demand: Demand, gpus: int) -> tuple[Layout, float]:
-    """Where no degree is stated: the split over all GPUs that serves the most, as a vendor's would."""
+    """Where no degree is stated: the split over all GPUs that serves the most."""
     best: tuple[float, Layout] | None = None
     for tp in (1, 2, 4, 8, 16):
         trial = Layout(tp)
