@@ -21,6 +21,8 @@ from tokenmill.physics.power import Node, PowerConstants
 __all__ = ["Platform", "chip_of", "hardware_names", "platform"]
 
 _ANY = "any"
+# How finely work is cut on chips whose makers count no multiprocessors (TPU, Gaudi, Trainium).
+_BLOCKS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +144,13 @@ def _chip(slug: str) -> Chip:
     return Chip(
         name=accelerator.slug,
         architecture=accelerator.architecture,
-        sm_count=value("sm_count", _blocks(accelerator)),
+        sm_count=value("sm_count", _BLOCKS),
         memory_bytes_per_s=memory_bytes_per_s,
         l2_bytes=value("l2", 0.0),
         boost_hz=value("boost_clock", 1.5e9),
         peaks={key: item.value for key, item in accelerator.peaks.items()},
         constants=kernel_constants({key: item.value for key, item in figures.items()}),
-        memory_bytes=value("memory"),
+        memory_bytes=_memory_bytes(accelerator),
         tdp_w=value("tdp", float("nan")),
         idle_w=value("idle_power", float("nan")),
     )
@@ -190,11 +192,13 @@ def _node(accelerator: Accelerator, machine: System, gpus: int) -> Node:
     return Node(host_w, figures["fan_share"], figures["supply_efficiency"])
 
 
-def _blocks(accelerator: Accelerator) -> float:
-    """Multiprocessors of an accelerator whose record does not count any: as many as an A100's
-    rate per multiprocessor would need. It only sets how coarse waves are."""
-    peak = max((item.value for item in accelerator.peaks.values()), default=1e14)
-    return max(round(peak / 2.9e12), 8.0)
+def _memory_bytes(accelerator: Accelerator) -> float:
+    """Memory a program finds [B]. Labels say GB and chips hold GiB: an "80 GB" H100 shows 81,559
+    MiB. GDDR boards of data centres keep a sixteenth for error correction, which is about the
+    difference, so that the label holds. The record's range has both readings."""
+    label = accelerator.figure("memory")
+    inline_ecc = "GDDR" in accelerator.memory_type and accelerator.market == "datacenter"
+    return label.value if inline_ecc else min(label.high, label.value * 2**30 / 1e9)
 
 
 def _fabric(accelerator: Accelerator, machine: System, gpus: int, domain: int) -> Fabric:

@@ -25,7 +25,8 @@ __all__ = ["answer_on", "ask", "plan"]
 _GOALS = ("cost", "latency", "energy")
 # Hardware to offer where memory is short, from small to large.
 _LARGER = (
-    "rtx-pro-6000-workstation", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "gb300-nvl72",
+    "rtx-3060-12gb", "rtx-4090", "rtx-5090", "rtx-pro-6000-workstation", "h100-sxm", "h200-sxm",
+    "b200-sxm", "b300-sxm", "gb300-nvl72",
 )  # fmt: skip
 _MOST_CHANGES = 6
 
