@@ -10,13 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
-from tokenmill.work.ops import Work
+import numpy as np
 
-__all__ = ["Kernel", "Kind", "Network", "attend", "convolve", "elementwise", "linear", "stored"]
+from tokenmill.work.ops import Array, Work
+
+__all__ = [
+    "Columns", "Kernel", "Kind", "Network", "attend", "convolve", "elementwise", "linear", "stored",
+]  # fmt: skip
 
 Kind = Literal["matmul", "convolution", "attention", "elementwise"]
+_KINDS: tuple[Kind, ...] = ("matmul", "convolution", "attention", "elementwise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,21 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Kernels of one kind as arrays (kernels,), unequal ones only; units as in `Kernel`."""
+
+    count: Array
+    flop: Array
+    weights: Array
+    values: Array
+    fused_values: Array
+    scores: Array
+    launches: Array
+    fused_launches: Array
+    input_values: Array
+
+
+@dataclass(frozen=True)
 class Network:
     """One forward pass: kernels in no order, and values that are stored but never streamed."""
 
@@ -52,15 +73,32 @@ class Network:
     kernels: tuple[Kernel, ...]
     stored_values: float = 0.0
 
-    @property
+    @cached_property
     def parameters(self) -> float:
         """All learned values."""
         return self.stored_values + sum(k.weights * k.count for k in self.kernels)
 
-    @property
+    @cached_property
     def flop(self) -> float:
         """FLOPs of one sample: a multiply-add is two; norms and activations are not counted."""
         return sum(k.flop * k.count for k in self.kernels)
+
+    @cached_property
+    def columns(self) -> dict[Kind, Columns]:
+        """The kernels by kind, equal ones merged; a kind without kernels is absent."""
+        merged: dict[Kernel, int] = {}
+        for kernel in self.kernels:
+            alone = replace(kernel, count=1)
+            merged[alone] = merged.get(alone, 0) + kernel.count
+        found: dict[Kind, Columns] = {}
+        for kind in _KINDS:
+            same = [kernel.times(count) for kernel, count in merged.items() if kernel.kind == kind]
+            if same:
+                names = Columns.__dataclass_fields__
+                found[kind] = Columns(
+                    **{name: np.array([getattr(k, name) for k in same], float) for name in names}
+                )
+        return found
 
     def launches(self, *, fused: bool = False) -> float:
         """GPU kernels in one pass, whatever the batch."""
