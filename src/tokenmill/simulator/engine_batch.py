@@ -1,0 +1,194 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: infer_types=True, annotation_typing=False, initializedcheck=False
+"""The seats of one replica: which sequences run, and how far the decoding ones are.
+
+All decoding sequences move together: `step` counts decode steps of the replica, `clock` the
+tokens that each sequence gained in them (more than one a step with speculative decoding). So a
+sequence needs no update of its own until it ends, leaves, or crosses the attention window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tokenmill.simulator.engine_order import Ladder, floats, ints
+
+__all__ = ["Batch"]
+
+FREE = 0
+PREFILLS = 1
+DECODES = 2
+NOBODY = -1
+
+
+class Batch:
+    """Seats, and sums over the sequences that decode.
+
+    Parameters: seats [count]; rate [tokens] that a decoding sequence gains in a step, a multiple
+    of 1/65536 so that its multiples are exact; window [tokens], 0 for none.
+    """
+
+    def __init__(self, seats: int, rate: float, window: int) -> None:
+        self.seats = seats
+        self.rate = rate
+        self.window = window
+        self.count = 0
+        self.decoders = 0
+        self.step = 0
+        self.clock = 0
+        self.written_sum = 0.0
+        self.inside = 0
+        self.inside_sum = 0.0
+        self.serial = 0
+        self.free = ints(np.arange(seats, dtype=np.int32)[::-1].copy())
+        self.state = ints(np.zeros(seats, np.int8))
+        self.request = ints(np.full(seats, NOBODY, np.int32))
+        self.urgency = ints(np.zeros(seats, np.int32))
+        self.rank = ints(np.zeros(seats, np.int64))
+        self.before = ints(np.full(seats, NOBODY, np.int32))
+        self.after = ints(np.full(seats, NOBODY, np.int32))
+        self.oldest = NOBODY
+        self.newest = NOBODY
+        self.tokens = ints(np.zeros(seats, np.int64))
+        self.from_clock = ints(np.zeros(seats, np.int64))
+        self.from_step = ints(np.zeros(seats, np.int64))
+        self.outside = ints(np.zeros(seats, np.int8))
+        self.credit_j = 0.0
+        self.credit_from = floats(np.zeros(seats))
+        self.ends = Ladder(seats)
+        self.crossings = Ladder(seats)
+
+    def sit(self, request: int, urgency: int) -> int:
+        """Give a request a seat; there must be one."""
+        seat = self.free[self.seats - self.count - 1]
+        self.count += 1
+        self.state[seat] = PREFILLS
+        self.request[seat] = request
+        self.urgency[seat] = urgency
+        self.rank[seat] = self.serial
+        self.serial += 1
+        self.before[seat] = self.newest
+        self.after[seat] = NOBODY
+        if self.newest == NOBODY:
+            self.oldest = seat
+        else:
+            self.after[self.newest] = seat
+        self.newest = seat
+        return seat
+
+    def join(self, seat: int, tokens: int, wanted: int) -> None:
+        """The sequence, `tokens` long in memory, decodes until it has `wanted` more."""
+        self.state[seat] = DECODES
+        self.decoders += 1
+        self.tokens[seat] = tokens
+        self.from_clock[seat] = self.clock
+        self.from_step[seat] = self.step
+        self.credit_from[seat] = self.credit_j
+        self.written_sum += tokens
+        self.ends.push(seat, self.step_at(self.clock + wanted), self.rank[seat])
+        if self.window > 0:
+            if tokens + 1 > self.window:
+                self.outside[seat] = 1
+            else:
+                self.inside += 1
+                self.inside_sum += tokens
+                steps = int((self.window - tokens - 1) / self.rate)
+                self.crossings.push(seat, self.step + steps + 1, self.rank[seat])
+
+    def leave(self, seat: int) -> None:
+        """Free the seat."""
+        if self.state[seat] == DECODES:
+            self.decoders -= 1
+            self.written_sum -= self.reached(seat)
+            self.ends.remove(seat)
+            if self.window > 0:
+                if self.outside[seat] == 0:
+                    self.inside -= 1
+                    self.inside_sum -= self.reached(seat)
+                    self.crossings.remove(seat)
+                self.outside[seat] = 0
+        self.state[seat] = FREE
+        self._unlink(seat)
+        self.count -= 1
+        self.free[self.seats - self.count - 1] = seat
+
+    def _unlink(self, seat: int) -> None:
+        before, after = self.before[seat], self.after[seat]
+        if before == NOBODY:
+            self.oldest = after
+        else:
+            self.after[before] = after
+        if after == NOBODY:
+            self.newest = before
+        else:
+            self.before[after] = before
+
+    def reached(self, seat: int) -> float:
+        """Expected tokens of a decoding sequence in memory; whole ones without speculation."""
+        return self.tokens[seat] + (self.step - self.from_step[seat]) * self.rate
+
+    def joules(self, seat: int) -> float:
+        """Energy of a decoding sequence since it joined [J]: its share of every step since."""
+        return self.credit_j - self.credit_from[seat]
+
+    def gained(self, seat: int) -> int:
+        """Tokens that a decoding sequence has made since it joined."""
+        return self.clock - self.from_clock[seat]
+
+    def advance(self, steps: int) -> None:
+        """All decoding sequences have done so many steps."""
+        self.step += steps
+        gained = self.rate * steps
+        self.written_sum += self.decoders * gained
+        self.clock = int(self.step * self.rate)
+        if self.window > 0:
+            self.inside_sum += self.inside * gained
+            while self.crossings.size > 0 and self.crossings.first_key() <= self.step:
+                seat = self.crossings.first()
+                self.crossings.remove(seat)
+                self.outside[seat] = 1
+                self.inside -= 1
+                self.inside_sum -= self.reached(seat)
+
+    def contexts(self) -> float:
+        """Context tokens of all decoding sequences in the next step, their new token included."""
+        return self.written_sum + self.decoders
+
+    def windowed(self) -> float:
+        """The same within the attention window."""
+        return self.inside_sum + self.inside + 1.0 * (self.decoders - self.inside) * self.window
+
+    def tokens_in(self, steps: int) -> int:
+        """Tokens that each decoding sequence gains in so many steps."""
+        after = int((self.step + steps) * self.rate)
+        return after - self.clock
+
+    def step_at(self, clock: int) -> int:
+        """The first decode step after which the clock is at least `clock`."""
+        step = int(clock / self.rate)
+        passed = int(step * self.rate)
+        while passed < clock:
+            step += 1
+            passed = int(step * self.rate)
+        return step
+
+    def steps_within(self, tokens: int) -> int:
+        """Most steps in which no sequence gains more than so many tokens."""
+        return self.step_at(self.clock + tokens + 1) - 1 - self.step
+
+    def quiet_steps(self) -> int:
+        """Steps until a sequence ends or crosses the window; there must be one that decodes."""
+        steps = self.ends.first_key()
+        if self.crossings.size > 0:
+            steps = min(steps, self.crossings.first_key())
+        return steps - self.step
+
+    def victim(self) -> int:
+        """Who leaves when memory is short: of the least urgent class, the last to come."""
+        chosen = self.newest
+        seat = self.newest
+        while seat != NOBODY:
+            if self.urgency[seat] > self.urgency[chosen]:
+                chosen = seat
+            seat = self.before[seat]
+        return chosen

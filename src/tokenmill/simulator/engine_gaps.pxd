@@ -1,0 +1,33 @@
+cimport cython
+
+from tokenmill.simulator.engine_stretch cimport Stretch
+
+cdef double INF, SHORTEST_GAP_S, IN_TIME
+cdef int GAPS_PER_E_FOLD, GAP_BINS, RUN, BEAT
+
+
+@cython.final
+cdef class Gaps:
+    cdef double[::1] edges
+    cdef long long[::1] counts
+    cdef int[::1] hints
+    @cython.locals(found=int, low=int, high=int, middle=int)
+    cdef int bin_of(self, double gap_s, int habit) noexcept nogil
+    cdef void add(self, double gap_s, long long count, int habit) noexcept nogil
+    @cython.locals(place=int, last=int, begun="long long", until="long long")
+    cdef void add_run(
+        self, double first_s, double slope_s, long long steps, long long count) noexcept nogil
+
+
+@cython.final
+cdef class Rhythm:
+    cdef Gaps gaps
+    cdef double pulse
+    cdef int late
+    cdef int[::1] late_seat
+    cdef double[::1] last_s
+    cdef void join(self, int seat, double last_s, bint alone) noexcept nogil
+    @cython.locals(place=int)
+    cdef double leave(self, int seat) noexcept nogil
+    @cython.locals(place=int, seat=int)
+    cdef void beat(self, Stretch stretch, int decoders, double now) noexcept nogil

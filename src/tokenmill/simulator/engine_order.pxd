@@ -1,0 +1,54 @@
+cimport cython
+
+cdef double INF
+
+
+@cython.final
+cdef class Order:
+    cdef long long size
+    cdef double[::1] time
+    cdef int[::1] phase
+    cdef int[::1] tree
+    cdef int first(self) noexcept nogil
+    @cython.locals(node="long long", winner=int, rival=int)
+    cdef void put(self, int source, double time, int phase) noexcept nogil
+
+
+@cython.final
+cdef class Later:
+    cdef readonly long long size
+    cdef long long entered, capacity
+    cdef double[::1] time
+    cdef long long[::1] number
+    cdef int[::1] kind
+    cdef long long[::1] what
+    cdef long long[::1] where
+    cdef double next_time(self) noexcept nogil
+    @cython.locals(spot="long long", parent="long long", number="long long")
+    cdef int add(self, double time, int kind, long long what, long long where) except -1
+    @cython.locals(last="long long", spot="long long", child="long long")
+    cdef void drop_first(self) noexcept nogil
+    cdef bint _before(self, long long one, long long other) noexcept nogil
+    cdef void _copy(self, long long source, long long target) noexcept nogil
+    cdef void _fill(
+        self, long long spot, double time, long long number, int kind, long long what,
+        long long where) noexcept nogil
+
+
+@cython.final
+cdef class Ladder:
+    cdef readonly int size
+    cdef int[::1] heap
+    cdef int[::1] place
+    cdef long long[::1] key
+    cdef long long[::1] rank
+    cdef int first(self) noexcept nogil
+    cdef long long first_key(self) noexcept nogil
+    cdef void push(self, int seat, long long key, long long rank) noexcept nogil
+    @cython.locals(spot=int, moved=int)
+    cdef void remove(self, int seat) noexcept nogil
+    cdef bint _before(self, int one, int other) noexcept nogil
+    @cython.locals(parent=int, above=int)
+    cdef void _rise(self, int spot, int seat) noexcept nogil
+    @cython.locals(child=int, below=int)
+    cdef void _sink(self, int spot, int seat) noexcept nogil

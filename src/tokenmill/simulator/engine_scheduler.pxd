@@ -1,0 +1,75 @@
+cimport cython
+
+from tokenmill.simulator.engine_batch cimport Batch
+from tokenmill.simulator.engine_book cimport Book, Queue
+from tokenmill.simulator.engine_gaps cimport Rhythm
+from tokenmill.simulator.engine_memory cimport Memory
+
+cdef int NOBODY, DECODES
+cdef int WAITING, RUNNING, SWAPPED, CARRIED
+cdef int NOTHING, SEQUENCES, TOKENS, MEMORY, CLOSED
+cdef int SCHEDULED, PREEMPTED
+
+
+@cython.final
+cdef class Scheduler:
+    cdef int index
+    cdef Book book
+    cdef Queue queue
+    cdef Batch batch
+    cdef Memory memory
+    cdef Rhythm rhythm
+    cdef long long token_budget, watermark
+    cdef int max_sequences, verified
+    cdef double swap_token_s
+    cdef bint swaps, mixed, chunked, reserves, refills
+    cdef bint open
+    cdef int partial
+    cdef long long[::1] computed
+    cdef long long[::1] total
+    cdef long long[::1] reserved
+    cdef long long[::1] shared
+    cdef int[::1] residue
+    cdef int bound, decoding, chunks
+    cdef double extra_s
+    cdef long long chunk_tokens
+    cdef int[::1] chunk_seat
+    cdef long long[::1] chunk_size
+    cdef readonly long long prefill_tokens, cached_tokens, preemptions
+
+    @cython.locals(output="long long")
+    cdef long long most_tokens(self, int request) noexcept nogil
+    cdef bint form(self, double now) noexcept nogil
+    @cython.locals(evicted=bint)
+    cdef void compose(self, double now) noexcept nogil
+    @cython.locals(steps="long long", tokens="long long", reached="long long")
+    cdef long long quiet_steps(self) noexcept nogil
+    @cython.locals(tokens="long long", need="long long", evicted=bint)
+    cdef bint make_room(self, double now) noexcept nogil
+    @cython.locals(left="long long")
+    cdef long long budget(self) noexcept nogil
+    @cython.locals(seat=int, size="long long", need="long long", evicted=bint, victim=int)
+    cdef bint continue_partial(self, double now) noexcept nogil
+    @cython.locals(own="long long")
+    cdef long long need(self, int seat, long long tokens) noexcept nogil
+    @cython.locals(request=int, status=int)
+    cdef void admit(self, double now) noexcept nogil
+    cdef bint fits(self, long long blocks) noexcept nogil
+    @cython.locals(
+        total="long long", hits="long long", start="long long", size="long long",
+        budget="long long", held="long long", blocks="long long", seat=int)
+    cdef bint seat(self, int request) noexcept nogil
+    @cython.locals(tokens="long long", soon="long long", blocks="long long", seat=int)
+    cdef bint take_back(self, int request, int status) noexcept nogil
+    @cython.locals(request=int, full="long long")
+    cdef void add_chunk(self, int seat, long long size) noexcept nogil
+    @cython.locals(request=int)
+    cdef void join(self, int seat, long long tokens, double last_token_s) noexcept nogil
+    @cython.locals(tokens="long long")
+    cdef long long own_blocks(self, int seat) noexcept nogil
+    cdef void release(self, int seat) noexcept nogil
+    cdef void stand_up(self, int seat) noexcept nogil
+    @cython.locals(request=int)
+    cdef void interrupt(self, int seat) noexcept nogil
+    @cython.locals(request=int, decoded=bint, tokens="long long")
+    cdef void preempt(self, int seat, double now) noexcept nogil
