@@ -43,6 +43,11 @@ class Case:
     cache: CacheFormat
     engine: Engine
 
+    def __hash__(self) -> int:
+        # records hold dictionaries; their names decide, and equality compares them whole
+        names = (self.model.slug, self.weights.name, self.cache.name, self.engine.name)
+        return hash((self.platform, *names))
+
     def times(self, layouts: tuple[Layout, ...]) -> StepTimes:
         """Step times over these layouts."""
         return StepTimes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def limiting(shares: tuple[OperationShare, ...], state: Steady, *, at_memory_lim
     return text
 
 
+@lru_cache(maxsize=512)
 def outcome(
     case: Case, layout: Layout, demand: Demand, replicas: int, *, batch: float | None = None,
     running: float | None = None,
