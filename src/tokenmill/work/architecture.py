@@ -12,6 +12,7 @@ from dataclasses import dataclass
 __all__ = [
     "Architecture",
     "Attention",
+    "CompressedAttention",
     "Dense",
     "Experts",
     "GatedDeltaNet",
@@ -54,7 +55,29 @@ class LatentAttention:
     bias: bool = False
     index_heads: int = 0  # sparse attention: heads of the indexer (DeepSeek-V3.2)
     index_dim: int = 0
-    index_topk: int = 0  # tokens that attention reads at most; 0 = all
+    index_topk: int = 0  # tokens that attention reads at most; 0 = all. Without index_heads the
+    # layer reads the tokens that an earlier layer's indexer chose (GLM-5.2).
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedAttention:
+    """One key-value vector a token, read inside a window and compressed beyond (DeepSeek-V4).
+
+    Keys are values: the cache holds `head_dim` numbers a token of the window, and as many for
+    every `rate` older tokens. Reads are all of those, or the `index_topk` chosen by an indexer.
+    """
+
+    heads: int
+    head_dim: int
+    q_lora_rank: int
+    out_groups: int  # the output projection works on groups of heads, each through `out_rank`
+    out_rank: int
+    window: int
+    rate: int = 0  # tokens that become one compressed entry; 0 = the window only
+    index_heads: int = 0
+    index_dim: int = 0
+    index_topk: int = 0  # compressed entries read at most; 0 = all
+    overlap: bool = False  # entries are made from two projections each (rate 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +106,7 @@ class GatedDeltaNet:
     chunk: int = 64
 
 
-Mixer = Attention | LatentAttention | Mamba2 | GatedDeltaNet | None
+Mixer = Attention | LatentAttention | CompressedAttention | Mamba2 | GatedDeltaNet | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +168,7 @@ class Architecture:
     tied_embeddings: bool
     final_norm_parameters: int
     position_parameters: int = 0  # learned absolute positions (GPT-2, GPT-3)
+    lookup_parameters: int = 0  # tables looked up per layer beside the embedding (Gemma 3n, 4 E)
     embedding_norm_parameters: int = 0
     lm_head_bias: bool = False
     extra_parameters: int = 0

@@ -16,7 +16,9 @@ from tokenmill.work.architecture import (
 from tokenmill.work.facts import Facts
 from tokenmill.work.families import Family
 
-__all__ = ["HIDDEN", "attention", "experts", "layer_number", "regular_layers", "width"]
+__all__ = [
+    "HIDDEN", "attention", "experts", "layer_kinds", "layer_number", "regular_layers", "width",
+]  # fmt: skip
 
 HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
@@ -52,16 +54,7 @@ def regular_layers(facts: Facts, family: Family, name: str) -> list[Layer]:
     layers = []
     for at, mixer in enumerate(_mixers(facts, family, name, number)):
         layers.append(Layer(mixer, blocks[at in routed], norm))
-    if name == "gemma4_text" and routed:
-        return [_gemma4_extra(layer) for layer in layers]
     return layers
-
-
-def _gemma4_extra(layer: Layer) -> Layer:
-    """Three more norms where a dense block runs beside the experts, and the router's scales."""
-    hidden = layer.norm_parameters // 4
-    number = layer.feed_forward.count if isinstance(layer.feed_forward, Experts) else 0
-    return replace(layer, norm_parameters=7 * hidden, extra_parameters=hidden + number)
 
 
 def _norms(facts: Facts, family: Family, name: str) -> int:
@@ -78,9 +71,9 @@ def _norms(facts: Facts, family: Family, name: str) -> int:
 
 def _mixers(facts: Facts, family: Family, name: str, number: int) -> list[Mixer]:
     if facts.has("kv_lora_rank"):
-        return [_latent(facts)] * number
+        return _latent_layers(facts, number)
     whole = attention(facts, family, name)
-    kinds = _kinds(facts, family, number)
+    kinds = layer_kinds(facts, family, number)
     windows = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
     known: dict[str, Mixer] = {"full_attention": whole}
     for kind in set(kinds) - {"full_attention"}:
@@ -88,12 +81,10 @@ def _mixers(facts: Facts, family: Family, name: str, number: int) -> list[Mixer]
             known[kind] = _delta(facts)
         else:
             known[kind] = replace(whole, window=facts.count(windows[kind], most=1_000_000_000))
-    if name == "gemma4_text":
-        known["full_attention"] = _gemma4_global(facts, whole)
     return [known[kind] for kind in kinds]
 
 
-def _kinds(facts: Facts, family: Family, number: int) -> list[str]:
+def layer_kinds(facts: Facts, family: Family, number: int) -> list[str]:
     """What each layer attends to, as stated or as the family lays it out."""
     if facts.has("layer_types"):
         return facts.texts("layer_types", number, _KINDS)
@@ -138,6 +129,7 @@ def attention(facts: Facts, family: Family, name: str = "") -> Attention:
     bias = facts.flag(family.bias_key, family.qkv_bias) if family.bias_key else family.qkv_bias
     normed = facts.flag(family.qk_norm_key) if family.qk_norm_key else True
     scales = {"": 0, "head": 2 * head_dim, "wide": (heads + kv_heads) * head_dim}[family.qk_norm]
+    scales *= 2 if family.qk_shift else 1
     return Attention(
         heads=heads,
         kv_heads=kv_heads,
@@ -160,17 +152,14 @@ def _kv_heads(facts: Facts, heads: int) -> int:
     return facts.count(*keys, default=heads, most=100_000)
 
 
-def _gemma4_global(facts: Facts, local: Attention) -> Attention:
-    """Gemma 4's global layers: wider heads, and values that are the keys' projection."""
-    head_dim = facts.count("global_head_dim", default=512, most=100_000)
-    shared = facts.flag("attention_k_eq_v")
-    kv_heads = local.kv_heads
-    if shared:
-        kv_heads = facts.count("num_global_key_value_heads", default=kv_heads, most=100_000)
-    return replace(
-        local, kv_heads=kv_heads, head_dim=head_dim, value_head_dim=head_dim,
-        qk_norm=2 * head_dim, values_are_keys=shared,
-    )  # fmt: skip
+def _latent_layers(facts: Facts, number: int) -> list[Mixer]:
+    """Latent attention; of sparse layers some take over what an earlier indexer chose."""
+    own = _latent(facts)
+    if not facts.has("indexer_types"):
+        return [own] * number
+    shared = replace(own, index_heads=0, index_dim=0)
+    kinds = facts.texts("indexer_types", number, ("full", "shared"))
+    return [own if kind == "full" else shared for kind in kinds]
 
 
 def _latent(facts: Facts) -> LatentAttention:
@@ -270,8 +259,6 @@ def _shared_width(facts: Facts, name: str, wide: int) -> int:
     """Width of all shared experts together; 0 = none."""
     if name == "llama4_text":
         return wide
-    if name == "gemma4_text":  # a dense block runs beside the experts in every layer
-        return facts.count("intermediate_size")
     for key in (
         "shared_expert_intermediate_size",
         "moe_shared_expert_intermediate_size",

@@ -28,6 +28,7 @@ class Family:
     mlp_bias_key: str = "mlp_bias"
     mlp_bias: bool = False
     qk_norm: Literal["", "head", "wide"] = ""  # a scale per head dimension, or per feature
+    qk_shift: bool = False  # with a shift beside each scale
     qk_norm_key: str = ""  # the key that switches it on; "" = always
     tied: bool = False  # where tie_word_embeddings is absent
     window: Literal["", "all", "flag", "pattern", "chunk"] = ""  # where layer_types is absent
@@ -104,10 +105,12 @@ FAMILIES: Mapping[str, Family] = {
     "nemotron_h": Family(gated=False, norms=1, router_bias=True, bias_key=""),
     "nemotron-nas": Family(),
     "deci": Family(),
+    "chameleon": Family(qk_norm="wide", qk_shift=True),
     "deepseek": Family(),
     "deepseek_v2": Family(),
     "deepseek_v3": _LATENT,
     "deepseek_v32": _LATENT,
+    "deepseek_v4": _LATENT,
     "kimi_k2": _LATENT,
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,

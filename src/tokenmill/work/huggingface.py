@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tokenmill.errors import UnknownName
 from tokenmill.work.architecture import Architecture, Layer
-from tokenmill.work.decoder import HIDDEN, regular_layers
+from tokenmill.work.decoder import HIDDEN, layer_number, regular_layers
 from tokenmill.work.facts import Facts
 from tokenmill.work.families import FAMILIES, NESTED, Family
 from tokenmill.work.irregular import IRREGULAR
@@ -35,6 +35,8 @@ def architecture(config: Mapping[str, object], *, where: str = "config.json") ->
 
 def read(outer: Facts) -> Architecture:
     """The architecture that checked facts describe; `outer.seen()` then holds what it took."""
+    if outer.has("thinker_config"):  # what listens and looks; speech towers are not counted
+        outer = outer.section("thinker_config")
     facts, name = _language_part(outer)
     family = FAMILIES[name]
     result = _decoder(facts, family, name)
@@ -49,8 +51,6 @@ def read(outer: Facts) -> Architecture:
 def _language_part(outer: Facts) -> tuple[Facts, str]:
     """The table that describes the decoder, and the family it names."""
     name = outer.text("model_type")
-    if outer.has("thinker_config"):  # speech and image in, text out, a talker beside
-        outer = outer.section("thinker_config")
     facts = outer
     if outer.has("text_config"):
         nested = outer.section("text_config")
@@ -79,8 +79,10 @@ def _decoder(facts: Facts, family: Family, name: str) -> Architecture:
         tied_embeddings=facts.flag("tie_word_embeddings", family.tied),
         final_norm_parameters=norm,
         position_parameters=(context + max(0, family.positions)) * hidden if learned else 0,
+        lookup_parameters=_per_layer_table(facts),
         embedding_norm_parameters=norm if family.embedding_norm else 0,
         lm_head_bias=facts.flag("lm_head_bias", family.head_bias),
+        extra_parameters=_beside_the_layers(facts, hidden),
         max_context=context,
         draft_layers=_draft_layers(facts),
     )
@@ -90,6 +92,25 @@ def _mpt_positions(facts: Facts) -> bool:
     """Whether an MPT learns its positions: not when attention has linear biases instead."""
     linear = facts.has("attn_config") and facts.section("attn_config").flag("alibi")
     return facts.flag("learned_pos_emb", True) and not linear
+
+
+def _per_layer_table(facts: Facts) -> int:
+    """Parameters of the table that holds a small input of every token for every layer."""
+    inputs = facts.count("hidden_size_per_layer_input", default=0, least=0)
+    if not inputs:
+        return 0
+    return (
+        facts.count("vocab_size_per_layer_input", most=100_000_000) * layer_number(facts) * inputs
+    )
+
+
+def _beside_the_layers(facts: Facts, hidden: int) -> int:
+    """Small matrices outside the layers: to per-layer inputs, or out of residual streams."""
+    inputs = facts.count("hidden_size_per_layer_input", default=0, least=0)
+    if inputs:
+        return hidden * layer_number(facts) * inputs + inputs
+    streams = facts.count("hc_mult", default=0, least=0, most=100)
+    return streams * (streams * hidden + 1) + 1 if streams else 0
 
 
 def _draft_layers(facts: Facts) -> int:

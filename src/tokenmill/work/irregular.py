@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from tokenmill.work.architecture import Dense, Experts, Layer, Mamba2, Mixer
-from tokenmill.work.decoder import HIDDEN, attention, experts, layer_number, width
+from tokenmill.work.architecture import (
+    Attention,
+    CompressedAttention,
+    Dense,
+    Experts,
+    Layer,
+    Mamba2,
+    Mixer,
+)
+from tokenmill.work.decoder import HIDDEN, attention, experts, layer_kinds, layer_number, width
 from tokenmill.work.facts import Facts
 from tokenmill.work.families import Family
 
@@ -115,8 +123,98 @@ def _deci(facts: Facts, family: Family) -> list[Layer]:
     return layers
 
 
+def _gemma4(facts: Facts, family: Family) -> list[Layer]:
+    """Gemma 4: global layers have wider heads, late layers may reuse earlier keys and values.
+
+    With experts a dense block runs beside them (counted as a shared expert), with three more
+    norms and the router's scales; per-layer inputs add a gate, a projection and a norm.
+    """
+    hidden, number = facts.count(*HIDDEN), layer_number(facts)
+    own = number - facts.count("num_kv_shared_layers", default=0, least=0, most=number)
+    local = attention(facts, family)
+    local = replace(local, window=facts.count("sliding_window", most=1_000_000_000))
+    mixers = {"sliding_attention": local, "full_attention": _gemma4_global(facts, local)}
+    wide = width(facts, family)
+    late = 2 * wide if facts.flag("use_double_wide_mlp") else wide
+    routed = facts.flag("enable_moe_block")
+    block = replace(experts(facts, family), shared_width=wide) if routed else Dense(wide)
+    norms = (7 if routed else 4) * hidden
+    extra = hidden + block.count if isinstance(block, Experts) else 0
+    inputs = facts.count("hidden_size_per_layer_input", default=0, least=0)
+    extra += (2 * inputs + 1) * hidden if inputs else 0
+    layers = []
+    for at, kind in enumerate(layer_kinds(facts, family, number)):
+        if kind not in mixers:
+            facts.refuse(f"layer_types[{at}]", f"{kind} is not in Gemma 4; sliding or full is")
+        mixer = mixers[kind]
+        if at >= own:
+            mixer = replace(mixer, shares_kv=True, qk_norm=mixer.qk_norm // 2)
+        feed_forward = Dense(late) if at >= own and not routed else block
+        layers.append(Layer(mixer, feed_forward, norms, extra_parameters=extra))
+    return layers
+
+
+def _gemma4_global(facts: Facts, local: Attention) -> Attention:
+    """Global layers: wider heads, and values that may be the keys' projection."""
+    head_dim = facts.count("global_head_dim", default=512, most=100_000)
+    shared = facts.flag("attention_k_eq_v")
+    kv_heads = local.kv_heads
+    if shared:
+        kv_heads = facts.count("num_global_key_value_heads", default=kv_heads, most=100_000)
+    if local.heads % kv_heads:
+        facts.refuse(
+            "num_global_key_value_heads", f"{kv_heads} does not divide {local.heads} heads"
+        )
+    return replace(
+        local, window=0, kv_heads=kv_heads, head_dim=head_dim, value_head_dim=head_dim,
+        qk_norm=2 * head_dim, values_are_keys=shared,
+    )  # fmt: skip
+
+
+def _deepseek_v4(facts: Facts, family: Family) -> list[Layer]:
+    """DeepSeek-V4: window and compressed attention, several residual streams, experts throughout.
+
+    Reading and mixing `hc_mult` residual streams takes two small matrices a layer; layers that
+    choose experts by a table of token ids have no score correction.
+    """
+    hidden, number = facts.count(*HIDDEN), layer_number(facts)
+    streams = facts.count("hc_mult", most=100)
+    mixing = (2 + streams) * streams * (streams * hidden + 1) + 3
+    hashed = facts.count("num_hash_layers", default=3, least=0)
+    routed = experts(facts, family)
+    layers = []
+    for at, mixer in enumerate(_deepseek_v4_mixers(facts, number)):
+        block = replace(routed, router_bias=at >= hashed)
+        layers.append(Layer(mixer, block, 2 * hidden, extra_parameters=2 * mixing))
+    return layers
+
+
+def _deepseek_v4_mixers(facts: Facts, number: int) -> list[CompressedAttention]:
+    rates = facts.counts("compress_ratios")
+    if not number <= len(rates) <= number + 100:
+        facts.refuse("compress_ratios", f"has {len(rates)} entries for {number} layers")
+    window = CompressedAttention(
+        heads=facts.count("num_attention_heads", most=100_000),
+        head_dim=facts.count("head_dim", most=100_000),
+        q_lora_rank=facts.count("q_lora_rank"),
+        out_groups=facts.count("o_groups"),
+        out_rank=facts.count("o_lora_rank"),
+        window=facts.count("sliding_window", most=1_000_000_000),
+    )
+    if (window.heads * window.head_dim) % window.out_groups:
+        facts.refuse("o_groups", f"{window.out_groups} does not divide the heads' width")
+    fine = replace(
+        window, overlap=True, index_heads=facts.count("index_n_heads"),
+        index_dim=facts.count("index_head_dim"), index_topk=facts.count("index_topk"),
+    )  # fmt: skip
+    # entries of few tokens are many: an indexer chooses among them (section 2.3 of the report)
+    return [replace(fine if 0 < rate < 32 else window, rate=rate) for rate in rates[:number]]
+
+
 IRREGULAR: Mapping[str, Callable[[Facts, Family], list[Layer]]] = {
     "nemotron_h": _nemotron_h,
     "nemotron-nas": _nemotron_nas,
     "deci": _deci,
+    "gemma4_text": _gemma4,
+    "deepseek_v4": _deepseek_v4,
 }

@@ -8,6 +8,7 @@ from typing import Literal
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
+    CompressedAttention,
     Dense,
     Experts,
     GatedDeltaNet,
@@ -37,7 +38,7 @@ Convention = Literal["all", "no-embedding", "no-embedding-no-head"]
 class Parameters:
     """Parameter counts of an architecture (or of one layer) by part."""
 
-    embedding: int = 0  # with learned positions
+    embedding: int = 0  # with learned positions and per-layer tables
     attention: int = 0  # token mixers of every kind
     feed_forward: int = 0  # dense blocks, shared experts and routers: what every token passes
     experts: int = 0  # routed experts, all of them
@@ -69,6 +70,8 @@ def mixer_parameters(mixer: Mixer, hidden: int) -> int:
         return _attention(mixer, hidden)
     if isinstance(mixer, LatentAttention):
         return _latent(mixer, hidden)
+    if isinstance(mixer, CompressedAttention):
+        return _compressed(mixer, hidden)
     if isinstance(mixer, Mamba2):
         return _mamba2(mixer, hidden)
     return _delta(mixer, hidden)
@@ -100,6 +103,25 @@ def _latent(mixer: LatentAttention, hidden: int) -> int:
         keys = (hidden + 2) * mixer.index_dim
         index = query_in * mixer.index_heads * mixer.index_dim + keys + hidden * mixer.index_heads
     return query + latent + expand + out + biases + index
+
+
+def _compressed(mixer: CompressedAttention, hidden: int) -> int:
+    dim, rank = mixer.head_dim, mixer.q_lora_rank
+    query = (hidden + 1) * rank + rank * mixer.heads * dim
+    out = mixer.out_rank * (mixer.heads * dim + mixer.out_groups * hidden)
+    count = query + (hidden + 1) * dim + out + mixer.heads  # keys, their norm, and sinks
+    if mixer.rate:
+        count += _compressor(mixer, hidden, dim)
+    if mixer.index_heads:
+        count += _compressor(mixer, hidden, mixer.index_dim)
+        count += (rank * mixer.index_dim + hidden) * mixer.index_heads
+    return count
+
+
+def _compressor(mixer: CompressedAttention, hidden: int, dim: int) -> int:
+    """Projection, gate, position biases and norm that make one entry of `rate` tokens."""
+    width = dim * (2 if mixer.overlap else 1)
+    return (2 * hidden + mixer.rate) * width + dim
 
 
 def _mamba2(mixer: Mamba2, hidden: int) -> int:
@@ -162,7 +184,7 @@ def parameters(arch: Architecture) -> Parameters:
     """Parameters of an architecture by part; draft (multi-token-prediction) layers are left out."""
     table = arch.vocab * arch.hidden
     result = Parameters(
-        embedding=table + arch.position_parameters,
+        embedding=table + arch.position_parameters + arch.lookup_parameters,
         norms=arch.final_norm_parameters + arch.embedding_norm_parameters + arch.extra_parameters,
         head=(0 if arch.tied_embeddings else table) + arch.vocab * arch.lm_head_bias,
         vision=_vision(arch.vision),
@@ -194,5 +216,5 @@ def active_parameters(arch: Architecture, convention: Convention = "all") -> int
     if convention == "all":
         return active + parts.embedding + parts.head
     if convention == "no-embedding":
-        return active + (parts.embedding if arch.tied_embeddings else parts.head)
+        return active + (arch.vocab * arch.hidden if arch.tied_embeddings else parts.head)
     return active

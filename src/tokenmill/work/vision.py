@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tokenmill.work.architecture import Attention, Dense, Layer, VisionEncoder
 from tokenmill.work.facts import Facts
@@ -10,6 +11,7 @@ from tokenmill.work.facts import Facts
 __all__ = ["vision_encoder"]
 
 _DEEPSTACK = "deepstack_visual_indexes"
+_MERGE = "merge_kernel_size"
 
 
 def vision_encoder(outer: Facts, text_hidden: int) -> VisionEncoder | None:
@@ -32,17 +34,19 @@ def vision_encoder(outer: Facts, text_hidden: int) -> VisionEncoder | None:
 
 
 def _layers(
-    facts: Facts, hidden: int, *, gated: bool = False, bias: bool = True, shift: bool = True
-) -> tuple[Layer, ...]:
+    facts: Facts, hidden: int, *, gated: bool = False, bias: bool = True, shift: bool = True,
+    norms: int = 2, qk_norm: bool = False,
+) -> tuple[Layer, ...]:  # fmt: skip
     """Equal layers of full attention without a mask."""
     heads = facts.count("num_attention_heads", "num_heads", "vt_num_attention_heads")
     if hidden % heads:
         facts.refuse("num_attention_heads", f"{heads} does not divide hidden size {hidden}")
     dim = facts.count("head_dim", default=hidden // heads)
-    mixer = Attention(heads, heads, dim, dim, qkv_bias=bias, out_bias=bias)
+    scales = 2 * dim if qk_norm else 0
+    mixer = Attention(heads, heads, dim, dim, qkv_bias=bias, out_bias=bias, qk_norm=scales)
     block = Dense(facts.count("intermediate_size", "vt_intermediate_size"), gated, bias)
     number = facts.count("num_hidden_layers", "depth", "vt_num_hidden_layers", most=2_000)
-    return (Layer(mixer, block, 2 * hidden * (2 if shift else 1), number),)
+    return (Layer(mixer, block, norms * hidden * (2 if shift else 1), number),)
 
 
 def _patches(facts: Facts, default: int) -> tuple[int, int, int]:
@@ -178,6 +182,58 @@ def _llama4(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
     )
 
 
+def _gemma4(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
+    """Gemma 4 tower: gated blocks with four norms, averaged over squares of patches."""
+    hidden = facts.count("hidden_size")
+    patch = facts.count("patch_size", most=1_000)
+    merge = facts.count("pooling_kernel_size", default=3, most=100)
+    tokens = outer.count("vision_soft_tokens_per_image", default=280)
+    positions = facts.count("position_embedding_size", default=10240)
+    return VisionEncoder(
+        layers=_layers(facts, hidden, gated=True, bias=False, shift=False, norms=4, qk_norm=True),
+        hidden=hidden,
+        patch=patch,
+        image=round(tokens**0.5 * merge) * patch,
+        merge=merge,
+        projector_parameters=hidden * text_hidden,
+        extra_parameters=3 * patch * patch * hidden + 2 * positions * hidden,
+        tokens_per_image=tokens,
+    )
+
+
+def _moonvit(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
+    """MoonViT tower of Kimi K2.5: native resolution, 2 x 2 patches merged."""
+    hidden = facts.count("vt_hidden_size", "hidden_size")
+    patch = facts.count("patch_size", most=1_000)
+    side = facts.count("init_pos_emb_height", default=64, most=10_000)
+    across = facts.count("init_pos_emb_width", default=64, most=10_000)
+    merge = (facts.counts(_MERGE, least=1) or [2])[0] if facts.has(_MERGE) else 2
+    wide = merge * merge * hidden
+    return VisionEncoder(
+        layers=_layers(facts, hidden),
+        hidden=hidden,
+        patch=patch,
+        image=side * patch,
+        merge=merge,
+        projector_parameters=2 * hidden + _linear(wide, wide) + _linear(wide, text_hidden),
+        extra_parameters=(3 * patch * patch + 1 + side * across + 2) * hidden,
+        tokens_per_image=(side // merge) * (across // merge),
+    )
+
+
+def _phi3_v(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
+    """CLIP tower whose 2 x 2 patches merge before a projector of two layers (arXiv:2404.14219)."""
+    plain = _clip(outer, facts, text_hidden)
+    wide = 4 * plain.hidden
+    return replace(
+        plain,
+        merge=2,
+        projector_parameters=_linear(wide, text_hidden) + _linear(text_hidden, text_hidden),
+        extra_parameters=plain.extra_parameters + 2 * wide,  # separators of rows and tiles
+        tokens_per_image=plain.tokens_per_image // 4,
+    )
+
+
 _TOWERS: Mapping[str, Callable[[Facts, Facts, int], VisionEncoder]] = {
     "llava": _clip,
     "llava_next": _clip,
@@ -188,5 +244,9 @@ _TOWERS: Mapping[str, Callable[[Facts, Facts, int], VisionEncoder]] = {
     "qwen3_vl_moe": _qwen,
     "qwen3_5": _qwen,
     "qwen3_5_moe": _qwen,
+    "qwen3_omni_moe_thinker": _qwen,
     "llama4": _llama4,
+    "gemma4": _gemma4,
+    "kimi_k25": _moonvit,
+    "phi3_v": _phi3_v,
 }
