@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from tokenmill.errors import BadUnit
 
@@ -117,6 +118,12 @@ def parse_any(text: str | int | float) -> tuple[float, str]:
         if not math.isfinite(text):
             raise BadUnit(f"{text} is not a finite number")
         return float(text), "1"
+    return _parse_text(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(text: str) -> tuple[float, str]:
+    """The same few hundred texts come again and again in data files."""
     stripped = text.strip()
     for sign, code in _CURRENCY_SIGN.items():
         if stripped.startswith(sign) or stripped.endswith(sign):
