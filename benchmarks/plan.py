@@ -81,8 +81,10 @@ def main() -> None:
     for words in (["--help"], ["demo"]):
         wall, cpu = process_s(*program, *words)
         name = " ".join(words)
-        print(f"tokenmill {name}: {wall:.2f} s wall, {cpu:.2f} CPU-s "
-              f"({wall / base_wall:.0f} x and {cpu / base_cpu:.0f} x an empty process)")  # fmt: skip
+        print(
+            f"tokenmill {name}: {wall:.2f} s wall, {cpu:.2f} CPU-s "
+            f"({wall / base_wall:.0f} x and {cpu / base_cpu:.0f} x an empty process)"
+        )
 
 
 if __name__ == "__main__":

@@ -162,12 +162,12 @@ def figure(
 def _bounds(
     cell: Mapping[str, Any], key: str, dimension: str, path: Path
 ) -> tuple[float, float, float]:
-    numbers = []
+    numbers: list[float] = []
     for part in ("value", "low", "high"):
         if part != "value" and part not in cell:
             numbers.append(numbers[0])
             continue
-        text = cell.get(part)
+        text: Any = cell.get(part)
         try:
             number, seen = parse_any(text)
         except (BadUnit, TypeError, AttributeError) as problem:

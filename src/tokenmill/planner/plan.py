@@ -119,23 +119,30 @@ def _explore(
         except Unsupported as problem:
             return [], Refusal(where.name, "unsupported", str(problem), "other hardware"), evaluated
         evaluated += sum(grid.fits.size for grid in tried)
-        choices = list(_choices(question, tried, demand))
+        choices = _choices(question, tried, demand)
         if not choices:
             return [], binding(question, where.name, tried, demand, limits_of(question)), evaluated
         chosen.append(choices)
     return (*_priced(question, where, _combined(chosen), demand, book), evaluated)
 
 
-def _choices(question: Question, tried: Iterable[Grid], demand: Demand) -> Iterable[Choice]:
-    """The best point of every format for every goal, without doubles."""
-    seen = set()
+def _choices(question: Question, tried: Iterable[Grid], demand: Demand) -> list[Choice]:
+    """The best points of every format for every goal, less those that another beats.
+
+    A point with more GPUs and a longer time per token than another of the same hardware can be
+    neither cheaper nor faster; it is not worth telling in full.
+    """
+    found: dict[tuple[str, int, int], Choice] = {}
     for grid in tried:
         for goal in _GOALS:
             point = choose(grid, demand, limits_of(question), goal, most_gpus=question.gpus)
-            key = point and (grid.case.weights.name, point.row, point.column)
-            if point is not None and key not in seen:
-                seen.add(key)
-                yield point
+            if point is not None:
+                found[grid.case.weights.name, point.row, point.column] = point
+    points = list(found.values())
+    return [
+        one for one in points
+        if not any(x.gpus <= one.gpus and x.tpot_s < one.tpot_s for x in points if x is not one)
+    ]  # fmt: skip
 
 
 def _combined(chosen: list[list[Choice]]) -> list[tuple[Choice, ...]]:
@@ -143,9 +150,7 @@ def _combined(chosen: list[list[Choice]]) -> list[tuple[Choice, ...]]:
     if len(chosen) == 1:
         return [(choice,) for choice in chosen[0]]
     by_gpus = tuple(min(choices, key=lambda c: c.gpus) for choices in chosen)
-    by_speed = tuple(
-        min(choices, key=lambda c: c.grid.tpot_s[c.row, c.column]) for choices in chosen
-    )
+    by_speed = tuple(min(choices, key=lambda c: c.tpot_s) for choices in chosen)
     return [by_gpus] if by_gpus == by_speed else [by_gpus, by_speed]
 
 

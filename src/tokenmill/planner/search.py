@@ -56,6 +56,11 @@ class Choice:
         """The case it was chosen from."""
         return self.grid.case
 
+    @property
+    def tpot_s(self) -> float:
+        """Time per output token at the percentile asked for [s]."""
+        return float(self.grid.tpot_s[self.row, self.column])
+
     def running(self, demand: Demand) -> float:
         """Sequences that the load keeps running in one instance, between points of the grid."""
         state = self.grid.state
