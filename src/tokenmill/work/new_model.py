@@ -92,7 +92,7 @@ def _native_dtype(config: Mapping[str, object]) -> str:
             return _quantised(quantised)
     for table in tables:
         for key in ("torch_dtype", "dtype"):
-            if table.get(key) in _DTYPES:
+            if str(table.get(key)) in _DTYPES:
                 return _DTYPES[str(table[key])]
     return "bf16"
 
