@@ -97,7 +97,7 @@ def show_plan(plan: Plan, *, json: bool) -> None:
         p=plan.percentile, ttft=_seconds(plan.ttft_limit_s), tpot=_seconds(plan.tpot_limit_s)
     ))  # fmt: skip
     if plan.options:
-        out.print(_plan_table(plan))
+        out.print(_plan_table(plan, out.width))
         _print_best(out, plan)
         out.print(text.FOOT_BASIS, style="dim")
         if any(option.notes for option in plan.options):
@@ -126,34 +126,45 @@ def _named(option: Option) -> str:
     return f"{option.gpus} × {option.hardware}" if option.gpus > 1 else option.hardware
 
 
-def _plan_table(plan: Plan) -> Any:
+# What a terminal has room for; the whole answer is in --json.
+_NARROW = ("hardware", "gpus", "tpot", "per_hour")
+_NORMAL = ("rank", "hardware", "gpus", "weights", "ttft", "tpot", "watts", "per_hour", "per_mtok")
+
+
+def _plan_table(plan: Plan, width: int) -> Any:
     from rich.table import Table
 
+    keys = _NARROW if width < 70 else _NORMAL if width < 125 else tuple(text.COLUMNS)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for key, title in text.COLUMNS.items():
-        right = key not in ("hardware", "layout", "weights", "basis")
-        table.add_column(title.format(p=plan.percentile), justify="right" if right else "left",
-                         no_wrap=key != "layout")  # fmt: skip
+    for key in keys:
+        left = key in ("hardware", "layout", "weights", "basis")
+        table.add_column(text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout",
+                         justify="left" if left else "right")  # fmt: skip
     for rank, option in enumerate(plan.options, 1):
-        table.add_row(str(rank), *_option_cells(option))
+        cells = {"rank": str(rank)} | _option_cells(option)
+        table.add_row(*(cells[key] for key in keys))
     return table
 
 
-def _option_cells(option: Option) -> list[str]:
+def _option_cells(option: Option) -> dict[str, str]:
     outcomes = option.outcomes
-    layout = ", ".join(
-        f"{item.replicas} × {item.layout}" if item.replicas > 1 else item.layout
-        for item in outcomes
-    )
+    layouts = (f"{x.replicas} × {x.layout}" if x.replicas > 1 else x.layout for x in outcomes)
     stale = "*" if option.notes else ""
-    return [
-        option.hardware, f"{option.gpus:,}", layout,
-        ", ".join(dict.fromkeys(item.weights for item in outcomes)),
-        _seconds(option.ttft_s), _seconds(option.tpot_s), f"{option.output_tokens_per_s:,.0f}",
-        format_si(option.watts, "W"), f"{option.joules_per_output_token:.3g}",
-        _money(option.per_hour) + stale, _money(option.per_million_output_tokens), option.basis,
-        _money(option.purchase),
-    ]  # fmt: skip
+    return {
+        "hardware": option.hardware,
+        "gpus": f"{option.gpus:,}",
+        "layout": ", ".join(layouts),
+        "weights": ", ".join(dict.fromkeys(item.weights for item in outcomes)),
+        "ttft": _seconds(option.ttft_s),
+        "tpot": _seconds(option.tpot_s),
+        "rate": f"{option.output_tokens_per_s:,.0f}",
+        "watts": format_si(option.watts, "W"),
+        "joules": f"{option.joules_per_output_token:.3g}",
+        "per_hour": _money(option.per_hour) + stale,
+        "per_mtok": _money(option.per_million_output_tokens),
+        "basis": option.basis,
+        "purchase": _money(option.purchase),
+    }
 
 
 def _refused_table(plan: Plan) -> Any:
