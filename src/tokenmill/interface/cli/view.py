@@ -128,7 +128,7 @@ def _named(option: Option) -> str:
 
 # What a terminal has room for; the whole answer is in --json.
 _NARROW = ("hardware", "gpus", "tpot", "per_hour")
-_NORMAL = ("rank", "hardware", "gpus", "weights", "ttft", "tpot", "watts", "per_hour", "per_mtok")
+_NORMAL = ("hardware", "gpus", "weights", "ttft", "tpot", "watts", "per_hour", "per_mtok")
 
 
 def _plan_table(plan: Plan, width: int) -> Any:
@@ -312,7 +312,7 @@ def show_fit(fit: Fit, *, json: bool) -> None:
         out.print(text.NO.format(reason=fit.reason), style="bold")
         if fit.change:
             out.print(text.NO_CHANGE.format(change=fit.change))
-    out.print(_bar(fit.memory, width=60))
+    out.print(_bar(fit.memory, width=min(60, (out.width - 2) // 2)))
     out.print(_memory_words(fit.memory))
 
 
