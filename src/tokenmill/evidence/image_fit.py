@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tokenmill.evidence.gauss_newton import minimise
 from tokenmill.evidence.image_constants import FREE, complete
-from tokenmill.evidence.image_rows import ImageRow, image_rows, latency_rows, predict
+from tokenmill.evidence.image_rows import ImageRow, image_rows, latency_rows, predict_s
 
 __all__ = ["cross_validate", "errors", "fit", "rows"]
 
@@ -33,17 +33,48 @@ def rows(folder: Path) -> list[ImageRow]:
     return [*image_rows(folder / "media.csv"), *latency_rows(folder / "power.csv")]
 
 
-def seconds(found: Sequence[ImageRow], constants: Mapping[str, float]) -> Array:
-    """Predicted seconds per image of each row [s]."""
-    return np.array([
-        predict(row, constants).seconds_per_image / (constants["server"] if row.server else 1.0)
-        for row in found
-    ])  # fmt: skip
+class _Predictor:
+    """Seconds per image of rows [s]; a row is worked out again only where its constants moved."""
+
+    def __init__(self, found: Sequence[ImageRow]) -> None:
+        self._rows = found
+        self._used: list[tuple[str, ...]] = []
+        self._known: list[dict[tuple[float, ...], float]] = [{} for _ in found]
+
+    def __call__(self, constants: Mapping[str, float]) -> Array:
+        if not self._used:
+            for row in self._rows:
+                reader = _Reader(constants)
+                predict_s(row, reader)
+                self._used.append(tuple(sorted(reader.used)))
+        return np.array([self._one(at, row, constants) for at, row in enumerate(self._rows)])
+
+    def _one(self, at: int, row: ImageRow, constants: Mapping[str, float]) -> float:
+        key = tuple([constants[name] for name in self._used[at]])
+        known = self._known[at]
+        if key not in known:
+            if len(known) > 2:  # the point of the search, and the step being tried
+                known.pop(next(iter(known)))
+            known[key] = predict_s(row, constants)
+        return known[key]
+
+
+class _Reader(dict[str, float]):
+    """Constants that remember which of them were read."""
+
+    def __init__(self, constants: Mapping[str, float]) -> None:
+        super().__init__(constants)
+        self.used: set[str] = set()
+
+    def __getitem__(self, key: str) -> float:
+        self.used.add(key)
+        return super().__getitem__(key)
 
 
 def errors(found: Sequence[ImageRow], constants: Mapping[str, float]) -> Array:
     """Logarithm of predicted over measured, row by row."""
-    return np.log(seconds(found, constants)) - np.log([row.seconds for row in found])
+    predicted = [predict_s(row, constants) for row in found]
+    return np.log(predicted) - np.log([row.seconds for row in found])
 
 
 def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]:
@@ -58,9 +89,10 @@ def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]
     start = np.array([item.start for item in FREE])
     spread = np.array([item.spread for item in FREE])
     measured = np.array([row.seconds for row in found])
+    seconds = _Predictor(found)
 
     def predicted(free: Array) -> Array:
-        data = seconds(found, complete(_named(free))) / measured
+        data = seconds(complete(_named(free))) / measured
         return np.concatenate([data, (free / start) ** (_TRUST / spread)])
 
     reach = np.exp(np.minimum(3.0 * spread, _REACH))

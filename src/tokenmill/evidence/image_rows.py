@@ -1,35 +1,32 @@
 """Rows of measured images as runs that the twin can predict.
 
-What a row leaves open is settled by stated rules: MLPerf rows name no batch, so they are taken
-at `_OFFLINE_BATCH`, where the time per image no longer changes; a blank precision is FP16;
-MaxQ rows run at a power cap that the source does not give.
+What a row leaves open is settled by stated rules. MLPerf rows name no batch: they are taken at
+16 images, where the time per image no longer changes. A blank precision is FP16, a blank size
+or number of steps the model's own. MaxQ rows run at a power cap that the source does not give.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from tokenmill.catalog import load
-from tokenmill.errors import InputError
+from tokenmill.errors import InputError, TokenmillError
 from tokenmill.physics.image_kernels import Device, device
-from tokenmill.physics.images import ImageTime, Run, image_time
+from tokenmill.physics.images import SOFTWARE, ImageTime, Run, image_time
 from tokenmill.work.media import ImageModel, image_model
 
-__all__ = ["FAMILIES", "ImageRow", "image_rows", "latency_rows", "predict", "read_row"]
+__all__ = ["ImageRow", "covers", "image_rows", "latency_rows", "predict", "predict_s", "read_row"]
 
-# The families of this model; other rows of the file are video.
-FAMILIES = (
-    "sd-1.5", "sd-2.1", "sdxl-1.0", "sdxl-turbo", "ssd-1b", "sd-3-medium", "sd-3.5-medium",
-    "sd-3.5-large", "flux.1-dev", "flux.1-schnell",
-)  # fmt: skip
 _OFFLINE_BATCH = 16
 _LATENCY = re.compile(r"text-to-image/.*bs(\d+)\+steps(\d+)")
-_SPLIT = (re.compile(r"ulysses[=-](\d+)", re.I), re.compile(r"ring[=-](\d+)", re.I))
+_ULYSSES = re.compile(r"ulysses[=-](\d+)", re.IGNORECASE)
+_RING = re.compile(r"ring[=-](\d+)", re.IGNORECASE)
 _DTYPES = {
     "": "fp16", "fp8dq": "fp8", "fp8dqrow": "fp8", "int8dq": "int8", "fp8wo": "fp8_wo",
     "int8wo": "int8_wo", "int4wo": "int4_wo", "float16": "fp16", "bfloat16": "bf16",
@@ -58,93 +55,128 @@ class ImageRow:
     server: bool = False
     max_q: bool = False
     quality: str = "a"
-    joules: float = float("nan")
+    joules: float = math.nan
 
     @property
     def family(self) -> str:
-        """What residuals are grouped by: publication, GPU, model and software."""
+        """What rows are weighed by: publication, GPU, model and software."""
         return "/".join((self.publication, self.gpu, self.model, self.run.software))
+
+
+def covers(row: Mapping[str, str]) -> bool:
+    """Whether a row of a media file is an image of a model on record (not video or speech)."""
+    return not row.get("frames") and _is_image_model(row.get("model", ""))
+
+
+@lru_cache(maxsize=1024)
+def _is_image_model(name: str) -> bool:
+    try:
+        return load.model(name).family == "image"
+    except TokenmillError:
+        return False
 
 
 def read_row(row: Mapping[str, str]) -> ImageRow:
     """A row of a media file in the columns of its README.
 
-    Raises: InputError where a needed cell is missing or no number.
+    Raises: UnknownName for its GPU or model; InputError where a cell is no number.
     """
-    try:
-        gpus = int(row["n_gpus"] or 1)
-        note = row.get("note", "")
-        batch = int(row["batch"]) if row["batch"] else _OFFLINE_BATCH
-        seconds = _seconds(row, gpus)
-        sizes = [int(row[key]) for key in ("width", "height", "steps")]
-        joules = float(row.get("energy_j_per_output") or "nan")
-    except (KeyError, ValueError) as problem:
-        raise InputError(f"media row {row.get('id', '?')}: {problem}; see its README") from None
-    run = _run(row["software"].strip().lower(), row["precision"].strip().lower(), note, gpus)
-    together = run.gpus
+    model = load.model(row["model"])
+    facts = model.config
+    gpus = _count(row, "n_gpus", 1)
+    note, locator = row.get("note", ""), row.get("locator", "")
     return ImageRow(
-        row.get("id", ""), row.get("publication", ""), row["gpu"], row["model"], *sizes,
-        replace(run, batch=batch), seconds, replicas=max(gpus // together, 1),
-        server="/Server" in row.get("locator", "") or "; Server;" in note,
-        max_q="MaxQ" in note, quality=row.get("quality", ""), joules=joules,
-    )  # fmt: skip
+        id=row.get("id", ""),
+        publication=row.get("publication", ""),
+        gpu=load.accelerator(row["gpu"]).slug,
+        model=model.slug,
+        width=_count(row, "width", facts["width"]),
+        height=_count(row, "height", facts["height"]),
+        steps=_count(row, "steps", facts["steps"]),
+        run=(run := _run(row, note, gpus)),
+        seconds=_seconds(row, gpus),
+        replicas=max(gpus // run.gpus, 1),
+        server="/Server" in locator or "; Server;" in note,
+        max_q="MaxQ" in note,
+        quality=row.get("quality", ""),
+        joules=_number(row, "energy_j_per_output"),
+    )
+
+
+def _number(row: Mapping[str, str], key: str) -> float:
+    text = row.get(key, "").strip()
+    try:
+        return float(text) if text else math.nan
+    except ValueError:
+        where = row.get("id") or "without an id"
+        raise InputError(f'media row {where}: {key} "{text[:40]}" is not a number') from None
+
+
+def _count(row: Mapping[str, str], key: str, default: int) -> int:
+    value = _number(row, key)
+    return default if math.isnan(value) else max(int(value), 1)
 
 
 def _seconds(row: Mapping[str, str], gpus: int) -> float:
-    """Seconds per image of one group of GPUs; rates are of replicas on each GPU."""
-    if row["seconds_per_output"]:
-        return float(row["seconds_per_output"])
-    if row["outputs_per_s"]:
-        return gpus / float(row["outputs_per_s"])
-    return float("nan")
+    """Seconds per image of one group of GPUs; a rate alone is of replicas on each GPU."""
+    seconds = _number(row, "seconds_per_output")
+    return gpus / _number(row, "outputs_per_s") if math.isnan(seconds) else seconds
 
 
-def _run(software: str, precision: str, note: str, gpus: int) -> Run:
-    """Software, number format and split of a row."""
-    parts = [int(found[1]) if (found := rule.search(note)) else 1 for rule in _SPLIT]
+def _run(row: Mapping[str, str], note: str, gpus: int) -> Run:
+    """Batch, software, number format and split of a row."""
+    software = row.get("software", "").strip().lower()
+    precision = row.get("precision", "").strip().lower()
+    ulysses, ring = (int(m[1]) if (m := rule.search(note)) else 1 for rule in (_ULYSSES, _RING))
+    if software.endswith("+cp") and ulysses * ring == 1:  # context parallel, split not stated
+        ulysses = gpus
     cached = "approximate" in note or "cache" in software
-    if software.endswith("+cp") and parts == [1, 1]:  # context parallel without a stated split
-        parts[0] = gpus
-    known = {"xdit", "xdit-compile", "onediff", "tensorrt", "stable-fast", "mlperf", "eager"}
-    if software in known:
-        kind = software
-    elif "compile" in software or (cached and precision.startswith("fp8")):
-        kind = "compile"
-    elif "tensorrt" in software or "trt" in software:
-        kind = "tensorrt"
-    else:
-        kind = "eager"
     return Run(
-        software=kind, dtype=_DTYPES.get(precision, precision), ulysses=parts[0], ring=parts[1],
+        batch=_count(row, "batch", _OFFLINE_BATCH if software == "mlperf" else 1),
+        software=_software(software, cached and precision.startswith("fp8")),
+        dtype=_DTYPES.get(precision, precision),
+        ulysses=ulysses,
+        ring=ring,
         fused_attention="no xformers" not in note and "very old" not in note,
-        fused_qkv="fuse_qkv=True" in note, loop_only="loop only" in note, cached=cached,
-    )  # fmt: skip
+        fused_qkv="fuse_qkv=True" in note,
+        loop_only="loop only" in note,
+        cached=cached,
+    )
+
+
+def _software(name: str, compiled: bool) -> str:
+    """The kind of software behind a label; what none of the kinds names is eager."""
+    if name in SOFTWARE:
+        return name
+    if "trt" in name or "tensorrt" in name:
+        return "tensorrt"
+    return "compile" if compiled or "compile" in name else "eager"
 
 
 def image_rows(path: Path, *, qualities: str = "ab") -> list[ImageRow]:
     """The image rows of a media file. Raises: InputError."""
     with path.open(encoding="utf-8", newline="") as lines:
-        wanted = (r for r in csv.DictReader(lines) if r["model"] in FAMILIES and not r["frames"])
-        return [read_row(row) for row in wanted if row["quality"] in tuple(qualities)]
+        wanted = [row for row in csv.DictReader(lines) if covers(row)]
+    return [read_row(row) for row in wanted if row["quality"] in tuple(qualities)]
 
 
 def latency_rows(path: Path) -> Iterator[ImageRow]:
     """Image rows of a power file whose notes carry the batch latency (diffusers, eager, FP16).
 
-    They do not state the resolution: it is the model's own, with classifier-free guidance as
-    the pipelines default to.
+    They do not state the resolution: it is taken to be the model's own, with the
+    classifier-free guidance that the pipelines default to.
     """
     with path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             found = _LATENCY.search(row["locator"])
             latency = re.search(r"batch latency ([\d.]+) ms", row["note"])
-            if not found or not latency or row["model"] not in FAMILIES:
+            if not found or not latency or not _is_image_model(row["model"]):
                 continue
             facts, batch = load.model(row["model"]).config, int(found[1])
             yield ImageRow(
                 row["id"], row["publication"], row["gpu"], row["model"], facts["width"],
                 facts["height"], int(found[2]), Run(batch=batch), float(latency[1]) / 1e3 / batch,
-                quality=row["quality"], joules=float(row["energy_j"] or "nan"),
+                quality=row["quality"], joules=_number(row, "energy_j"),
             )  # fmt: skip
 
 
@@ -158,17 +190,23 @@ def _built(name: str, width: int, height: int, steps: int) -> ImageModel:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _device(name: str, cap_share: float) -> Device:
     record = load.accelerator(name)
     return device(record, power_cap_w=cap_share * record.value("tdp"))
 
 
 def predict(row: ImageRow, constants: Mapping[str, float]) -> ImageTime:
-    """What the twin says of a row; its seconds per image answer `row.seconds`.
+    """What the twin says of the GPUs behind a row, without the limits of a server.
 
     Raises: TokenmillError where the twin does not cover the row.
     """
     chip = _device(row.gpu, constants["max_q"] if row.max_q else 1.0)
     model = _built(row.model, row.width, row.height, row.steps)
     return image_time(model, chip, row.run, constants)
+
+
+def predict_s(row: ImageRow, constants: Mapping[str, float]) -> float:
+    """Seconds per image [s] to hold against `row.seconds`. Raises: as `predict`."""
+    seconds = predict(row, constants).seconds_per_image
+    return seconds / constants["server"] if row.server else seconds

@@ -151,15 +151,13 @@ def arithmetic(chip: Device, mode: Mode, dtype: str, c: Mapping[str, float]) -> 
         rate, name = chip.peaks["fp16_fp16acc"] * c["fp16_accumulate"], "fp16_fp16acc"
     formats = {"matmul": name, "convolution": name, "attention": "fp16"}
     quantised: Literal["", "inputs", "weights"] = "weights" if kind != "half" else ""
-    products, windows = rate, rate
+    products = rate
     if kind in ("fp8", "int8") and kind in chip.peaks:
         quantised, products = "inputs", chip.peaks[kind] * c[kind]
         formats["matmul"] = kind
-        if mode == "engine":  # compilers leave convolutions in 16 bits
-            windows, formats["convolution"] = products, kind
     return Arithmetic(
         mode, quantised, weight_bytes, 2.0, products * matmul * gain,
-        windows * convolution * gain, half * attention, half * matmul, formats,
+        rate * convolution * gain, half * attention, half * matmul, formats,
     )  # fmt: skip
 
 
@@ -199,7 +197,9 @@ def pass_seconds(
         if kind == "elementwise":
             values = k.fused_values if fused else k.values * traffic
             bytes_moved = (k.weights + values * each) * how.value_bytes
-            seconds = bytes_moved / speed * (c["engine_traffic"] if how.mode == "engine" else 1.0)
+            seconds = bytes_moved / speed
+            if how.mode == "engine":  # part of them rides on the products
+                seconds, issued = seconds * c["engine_traffic"], issued * c["engine_traffic"]
         elif kind == "attention":
             seconds, bytes_moved = _attention_s(chip, how, k, each, c, speed, fused_attention)
             if not fused_attention:
@@ -225,19 +225,19 @@ def _product_s(
 ) -> tuple[Array, Array]:  # fmt: skip
     """Seconds and bytes of matrix products or convolutions."""
     compute_s = k.flop * each / rate
-    narrow = how.quantised == "inputs" and (how.mode == "engine" or not convolution)
-    weight_bytes = 2.0 if how.quantised and convolution and not narrow else how.weight_bytes
-    value_bytes = 1.5 if narrow else how.value_bytes  # 8-bit inputs, 16-bit outputs
+    stored_small = how.quantised and not convolution
+    weight_bytes = how.weight_bytes if stored_small else how.value_bytes
+    value_bytes = 1.5 if how.quantised == "inputs" and stored_small else how.value_bytes
     values_bytes = k.values * each * value_bytes
     moved = k.weights * weight_bytes + values_bytes
     p = c["overlap"]
     seconds = (compute_s**p + (moved / speed) ** p) ** (1.0 / p)
     if convolution and how.mode != "engine":  # into the layout of the fast kernels and back
         extra = values_bytes * c["layout"]
-    elif how.quantised == "inputs" and how.mode != "engine":
+    elif stored_small and how.quantised == "inputs" and how.mode != "engine":
         passes = c["quantise_fused" if how.mode == "compile" else "quantise"]
         extra = k.input_values * each * 2.0 * passes
-    elif how.quantised == "weights" and not convolution:
+    elif stored_small and how.quantised == "weights":
         extra = k.weights * (c["unpack"] if how.mode == "eager" else 1.0)
     else:
         extra = np.zeros_like(moved)
@@ -251,7 +251,7 @@ def _attention_s(
     """Seconds and bytes of attention: fused on chip, or through memory score by score."""
     moved = k.values * each * how.value_bytes
     if not fused:
-        scores = k.scores * each * how.value_bytes * c["unfused"]
+        scores = k.scores * each * c["unfused"]
         return k.flop * each / how.unfused_attention + scores / speed, moved + scores
     head_dim = k.flop / (4.0 * k.scores)
     padding = np.ceil(head_dim / _HEAD_STEP) * _HEAD_STEP / head_dim

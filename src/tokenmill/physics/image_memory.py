@@ -54,7 +54,7 @@ def residency(
     """
     denoiser = model.denoiser.parameters * weight_bytes
     beside = max(_OTHER_BYTES, 4.0 if weight_bytes == 4.0 else 0.0)
-    text = [encoder.parameters * beside for encoder in model.text_encoders]
+    text = model.text_encoder.parameters * beside
     decoder = model.decoder.parameters * beside
     pixels = model.picture.width * model.picture.height
     value_bytes = 4.0 if model.decodes_in_fp32 else 2.0
@@ -62,12 +62,11 @@ def residency(
     samples = batch * model.picture.guidance_passes
     widest = max(float(k.values.max()) for k in model.denoiser.columns.values())
     denoising = _DENOISER_TENSORS * widest * samples
-    everything = denoiser + sum(text) + decoder
+    everything = denoiser + text + decoder
     whole = everything + max(decoding, denoising) + _CONTEXT_BYTES
     if whole <= has_bytes:
         return Residency("resident", whole, has_bytes, whole, 0.0, 0.0)
-    turns = [*text, denoiser + denoising, decoder + decoding]
-    by_network = max(turns) + _CONTEXT_BYTES
+    by_network = max(text, denoiser + denoising, decoder + decoding) + _CONTEXT_BYTES
     if offload and by_network <= has_bytes:
         return Residency("by network", by_network, has_bytes, whole, everything, 0.0)
     by_layer = max(denoising, decoding) + 0.05 * everything + _CONTEXT_BYTES

@@ -24,7 +24,6 @@ from tokenmill.physics.image_kernels import (
 )
 from tokenmill.physics.image_memory import Residency, residency
 from tokenmill.work.media import ImageModel
-from tokenmill.work.network import Network
 
 __all__ = ["SOFTWARE", "ImageTime", "Run", "image_time"]
 
@@ -46,7 +45,6 @@ _TRAFFIC = {
     "FluxTransformer2DModel": "traffic-flux",
     "PixArtTransformer2DModel": "traffic-joint",
 }
-_SHARP = 6.0  # how sharply host and GPU time pass into their maximum
 _MEGAPIXEL = 2.0**20
 _EXCHANGE_LAUNCHES, _RING_LAUNCHES = 8.0, 10.0  # per attention; the ring's, per round
 
@@ -135,13 +133,12 @@ def image_time(
     held = residency(model, run.batch, how.weight_bytes, chip.memory_bytes, offload=offload)
     step, link_bytes = stages.step()
     steps = model.picture.steps * (c["cached"] if run.cached else 1.0)
-    text = [] if run.loop_only else [stages.text(encoder) for encoder in model.text_encoders]
+    text = None if run.loop_only else stages.text()
     decode = None if run.loop_only else stages.decode()
     fetched = 0.0 if run.loop_only else held.fetched_bytes
     moved_bytes = fetched + held.streamed_bytes * model.picture.steps
     moved_s = moved_bytes / chip.host_bytes_per_s
-    parts = [(1.0, item) for item in text] + [(steps, step)]
-    parts += [] if decode is None else [(1.0, decode)]
+    parts = [(steps, step)] + [(1.0, part) for part in (text, decode) if part is not None]
     flop: dict[str, float] = {}
     for times, part in parts:
         for name, amount in part.flop.items():
@@ -151,7 +148,7 @@ def image_time(
     return ImageTime(
         batch=run.batch,
         gpus=run.gpus,
-        text_s=sum(stages.wall_s(item) for item in text),
+        text_s=0.0 if text is None else stages.wall_s(text),
         denoise_s=steps * stages.wall_s(step, per_step=True),
         decode_s=0.0 if decode is None else stages.wall_s(decode) + stages.picture_s(),
         offload_s=moved_s,
@@ -196,8 +193,8 @@ class _Stages:
     def _exchange(self) -> tuple[float, float, float]:
         """Sharing attention between GPUs: seconds, launches, and bytes sent by each."""
         c, run, k = self.c, self.run, self.model.denoiser.columns["attention"]
-        calls = float(k.count.sum())
-        local = float(k.values @ k.count) * self.samples / run.gpus * self.how.value_bytes
+        calls = float(k.count @ (k.exchanged > 0.0))
+        local = float(k.exchanged @ k.count) * self.samples / run.gpus * self.how.value_bytes
         link = self.chip.link_bytes_per_s * c[self.chip.link]
         memory = self.chip.memory_bytes_per_s * c["stream"]
         copies = c["exchange_copies"] * (0.5 if self.how.mode != "eager" else 1.0)
@@ -215,9 +212,10 @@ class _Stages:
             launches, sent = launches + calls * rounds * _RING_LAUNCHES, sent + out
         return seconds, launches, sent
 
-    def text(self, encoder: Network) -> Pass:
-        """One text encoder over prompts and negative prompts, in 16 bits at least."""
-        return pass_seconds(encoder, self.samples, self.chip, self._beside(self.how.mode), self.c)
+    def text(self) -> Pass:
+        """Text encoders over prompts and negative prompts, not quantised."""
+        how = self._beside(self.how.mode)
+        return pass_seconds(self.model.text_encoder, self.samples, self.chip, how, self.c)
 
     def decode(self) -> Pass:
         """Latents to pixels; compilers are rarely let at it."""
@@ -245,7 +243,8 @@ class _Stages:
     def wall_s(self, part: Pass, *, per_step: bool = False) -> float:
         """A pass by the clock: GPU and host work side by side, the slower one shows."""
         host = self.host_s(part, per_step=per_step)
-        return float((part.busy_s**_SHARP + host**_SHARP) ** (1.0 / _SHARP))
+        p = self.c["host_overlap"]
+        return float((part.busy_s**p + host**p) ** (1.0 / p))
 
     def picture_s(self) -> float:
         """Pixels to an image on the host, one after another."""

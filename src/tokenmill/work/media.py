@@ -52,7 +52,7 @@ class ImageModel:
 
     name: str
     picture: Picture
-    text_encoders: tuple[Network, ...]
+    text_encoder: Network  # all encoders together
     denoiser: Network
     decoder: Network
     family: str  # the class of the denoiser
@@ -62,8 +62,8 @@ class ImageModel:
     @property
     def parameters(self) -> float:
         """Learned values of all networks."""
-        rest = sum(encoder.parameters for encoder in self.text_encoders)
-        return rest + self.denoiser.parameters + self.decoder.parameters
+        networks = (self.text_encoder, self.denoiser, self.decoder)
+        return sum(network.parameters for network in networks)
 
 
 def image_model(
@@ -89,10 +89,15 @@ def image_model(
         raise Unsupported(f"{name}: no model of a {kind or 'nameless'} denoiser; "
                           f"known: {', '.join(_DENOISERS)}")  # fmt: skip
     across, down = asked.width / SHRINK, asked.height / SHRINK
+    encoders = [text_encoder(encoder) for encoder in facts["text_encoders"]]
     return ImageModel(
         name=name,
         picture=asked,
-        text_encoders=tuple(text_encoder(encoder) for encoder in facts["text_encoders"]),
+        text_encoder=Network(
+            "text_encoder",
+            tuple(kernel for encoder in encoders for kernel in encoder.kernels),
+            sum(encoder.stored_values for encoder in encoders),
+        ),
         denoiser=_DENOISERS[kind](facts["denoiser"], across, down, float(facts["context_tokens"])),
         decoder=decoder(facts["vae"], across, down),
         family=kind,
@@ -113,12 +118,9 @@ def image_work(
     """
     batch = _whole("batch", batch, 1_000_000)
     prompts = batch * model.picture.guidance_passes
-    text = sum(
-        (e.work(prompts, value_bytes=value_bytes, fused=fused) for e in model.text_encoders), Work()
-    )
     once = model.denoiser.work(prompts, value_bytes=value_bytes, fused=fused)
     return {
-        "text": text,
+        "text": model.text_encoder.work(prompts, value_bytes=value_bytes, fused=fused),
         "denoise": once * model.picture.steps,
         "decode": model.decoder.work(batch, value_bytes=value_bytes, fused=fused),
     }

@@ -29,8 +29,9 @@ _KINDS: tuple[Kind, ...] = ("matmul", "convolution", "attention", "elementwise")
 class Kernel:
     """`count` equal kernels.
 
-    flop [FLOP], values [activation values read and written] and scores [values that attention
-    writes where it is not fused] are per sample; weights [values] are read once per batch.
+    flop [FLOP], values [activation values read and written], scores [values that attention
+    writes where it is not fused] and exchanged [values that GPUs sharing a sample must swap] are
+    per sample; weights [values] are read once per batch.
     `launches` and `fused_launches` are GPU kernels before and after compiling.
     """
 
@@ -40,6 +41,7 @@ class Kernel:
     values: float = 0.0
     fused_values: float = 0.0
     scores: float = 0.0
+    exchanged: float = 0.0
     launches: float = 1.0
     fused_launches: float = 1.0
     input_values: float = 0.0  # the part of `values` that a product reads: what quantising touches
@@ -60,6 +62,7 @@ class Columns:
     values: Array
     fused_values: Array
     scores: Array
+    exchanged: Array
     launches: Array
     fused_launches: Array
     input_values: Array
@@ -144,7 +147,7 @@ def attend(queries: float, keys: float, heads: int, head_dim: int, *, count: int
     moved = 2.0 * width * (queries + keys)
     return Kernel(
         "attention", 4.0 * queries * keys * width, 0.0, moved, moved,
-        scores=heads * queries * keys, count=count,
+        scores=heads * queries * keys, exchanged=moved if queries == keys else 0.0, count=count,
     )  # fmt: skip
 
 
