@@ -14,20 +14,24 @@ Array = NDArray[np.float64]
 
 _KNEE = 0.1  # residuals beyond 10 % count linearly: a few odd rows must not bend the rest
 _STEP = 0.02
+_PRIOR = 1e-3  # holds constants that the rows say nothing about near where they started
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where the search ended: point (constants,), its loss and 1-sigma errors in log space."""
+    """Where the search ended: point (constants,) and its loss."""
 
     point: Array
     loss: float
-    error: Array
 
 
-def _loss(residual: Array) -> float:
+def _loss(residual: Array, trust: Array) -> float:
     size = np.abs(residual)
-    return float(np.mean(np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)))
+    return float(trust @ np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE))
+
+
+def _pull(x: Array, centre: Array) -> float:
+    return float(0.5 * _PRIOR * np.sum((x - centre) ** 2))
 
 
 def _jacobian(residual: Callable[[Array], Array], x: Array, r: Array, high: Array) -> Array:
@@ -41,38 +45,39 @@ def _jacobian(residual: Callable[[Array], Array], x: Array, r: Array, high: Arra
 
 
 def minimise(
-    predict: Callable[[Array], Array], measured: Array, start: Array, low: Array, high: Array,
-    rounds: int = 40,
+    predict: Callable[[Array], Array], measured: Array, trust: Array, start: Array, low: Array,
+    high: Array, rounds: int = 40,
 ) -> Minimum:  # fmt: skip
     """Constants within [low, high] that minimise a robust mean of |log(predicted / measured)|.
 
-    Parameters: predict, constants (c,) to seconds (rows,); measured (rows,) [s]; start, low,
-    high (c,), all positive.
+    A weak pull towards `start` keeps constants that the rows do not determine where they are.
+    Parameters: predict, constants (c,) to seconds (rows,); measured (rows,) [s]; trust (rows,)
+    of the rows, any scale; start, low, high (c,), all positive.
     Returns: the best point found.
     Reference: Levenberg 1944, Marquardt 1963 (damping); Huber 1964 (loss).
     """
-    target = np.log(measured)
+    target, trust = np.log(measured), trust / trust.sum()
 
     def residual(x: Array) -> Array:
         return np.log(predict(np.exp(x))) - target
 
     floor, roof = np.log(low), np.log(high)
-    x = np.clip(np.log(start), floor, roof)
+    centre = np.clip(np.log(start), floor, roof)
+    x = centre
     r = residual(x)
-    loss, damping = _loss(r), 1e-2
-    normal = np.eye(x.size)
+    loss, damping = _loss(r, trust), 1e-2
     for _ in range(rounds):
-        weight = 1.0 / np.maximum(np.abs(r), _KNEE)
+        weight = trust / np.maximum(np.abs(r), _KNEE)
         jacobian = _jacobian(residual, x, r, roof)
-        normal = jacobian.T @ (jacobian * weight[:, None])
-        gradient = jacobian.T @ (weight * r)
+        normal = jacobian.T @ (jacobian * weight[:, None]) + _PRIOR * np.eye(x.size)
+        gradient = jacobian.T @ (weight * r) + _PRIOR * (x - centre)
         improved = False
         for _ in range(8):
             ridge = damping * np.diag(normal) + 1e-9 * np.trace(normal) + 1e-12
             move = -np.linalg.solve(normal + np.diag(ridge), gradient)
             trial = np.clip(x + np.clip(move, -1.0, 1.0), floor, roof)
             r_trial = residual(trial)
-            trial_loss = _loss(r_trial)
+            trial_loss = _loss(r_trial, trust) + _pull(trial, centre)
             if trial_loss < loss:
                 improved = True
                 break
@@ -83,12 +88,4 @@ def minimise(
         x, r, loss, damping = trial, r_trial, trial_loss, max(damping / 5.0, 1e-6)
         if gain < 1e-5 * loss:
             break
-    return Minimum(np.exp(x), loss, _error(normal, r))
-
-
-def _error(normal: Array, r: Array) -> Array:
-    """1-sigma errors of the log constants; unidentified ones come out as 1."""
-    scale = float(np.mean(np.abs(r))) / max(1.0, np.sqrt(r.size))
-    spread = np.linalg.pinv(normal / r.size + 1e-9 * np.eye(normal.shape[0]))
-    error: Array = np.minimum(np.sqrt(np.maximum(np.diag(spread), 0.0)) * scale, 1.0)
-    return error
+    return Minimum(np.exp(x), loss)

@@ -36,6 +36,7 @@ _CACHE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.125, "q8_0": 1.0
 _BLOCK = 128.0  # queries of one prefill thread block
 _EXPONENTIALS_PER_CLOCK = 16.0  # of one multiprocessor, CUDA programming guide, table 5
 _BLOCKS = 128.0  # thread blocks that half fill a memory pipe
+_MLA_HEADS = 64.0  # heads that share one block of latent decode attention
 _WIDTH = 128.0  # head width that one thread block handles without splitting
 
 
@@ -68,13 +69,16 @@ def _cache_bytes(kv_dtype: str) -> float:
     return _CACHE_BYTES.get(kv_dtype, 2.0)
 
 
-def _decode(chip: Chip, c: Decode, blocks: Any, token_bytes: Any, token_flop: Any) -> DecodeCost:
+def _decode(
+    chip: Chip, c: Decode, batch: Any, blocks: Any, token_bytes: Any, token_flop: Any
+) -> DecodeCost:  # fmt: skip
     waves = np.maximum(blocks / chip.sm_count - c.hidden_waves, 0.0)
+    base_s = (c.launch_clocks + c.block_clocks * waves) / chip.boost_hz
     ramp = 1.0 + c.ramp / (1.0 + blocks / _BLOCKS)
     memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency) * ramp
     compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
-    base_s = (c.launch_clocks + c.block_clocks * waves) / chip.boost_hz
-    return DecodeCost(base_s, np.maximum(memory_s, compute_s))
+    serial_s = c.serial_clocks / (chip.boost_hz * batch)
+    return DecodeCost(base_s, np.cbrt(memory_s**3 + compute_s**3 + serial_s**3))
 
 
 def decode_attention_coefficients(
@@ -95,9 +99,10 @@ def decode_attention_coefficients(
     group = heads / kv_heads
     weight = np.where(group > 1.0, 1.0 + c.group * group / 8.0, c.single)
     weight = weight * np.where(np.asarray(window) > 0, group**c.unpacked, 1.0)
-    blocks = np.asarray(batch, float) * kv_heads * np.maximum(head_dim / _WIDTH, 1.0) * weight
+    batch = np.asarray(batch, float)
+    blocks = batch * kv_heads * np.maximum(head_dim / _WIDTH, 1.0) * weight
     token_bytes = 2.0 * kv_heads * head_dim * _cache_bytes(kv_dtype)
-    return _decode(chip, c, blocks, token_bytes, 4.0 * heads * head_dim)
+    return _decode(chip, c, batch, blocks, token_bytes, 4.0 * heads * head_dim)
 
 
 def decode_attention_s(
@@ -213,10 +218,11 @@ def mla_decode_coefficients(
     Returns: DecodeCost [s, s per token].
     """
     c: Decode = chip.pick("mla_decode", kv_dtype, engine)
-    heads = np.asarray(heads, float)
+    batch, heads = np.asarray(batch, float), np.asarray(heads, float)
+    blocks = batch * np.maximum(heads / _MLA_HEADS, 1.0)
     token_bytes = (latent_dim + rope_dim) * _cache_bytes(kv_dtype)
     token_flop = 2.0 * np.maximum(heads, 16.0) * (2.0 * latent_dim + rope_dim)
-    return _decode(chip, c, np.asarray(batch, float), token_bytes, token_flop)
+    return _decode(chip, c, batch, blocks, token_bytes, token_flop)
 
 
 def mla_decode_s(

@@ -16,6 +16,7 @@ from tokenmill.errors import NoCalibration, NoPeak
 
 __all__ = [
     "Chip",
+    "Conv",
     "Decode",
     "Experts",
     "Gemm",
@@ -56,6 +57,7 @@ class Decode:
     hidden_waves: float  # waves of blocks that the launch time already holds
     group: float  # share that 8 queries on one KV head add to a block
     single: float  # a block with one query per KV head, relative to grouped ones
+    serial_clocks: float  # one token in the one block that walks a sequence, where none share it
     unpacked: float  # 0 = a windowed block serves its whole group, 1 = one block per query
 
 
@@ -77,7 +79,8 @@ class Experts:
     """Constants of a mixture-of-experts block: sort, two grouped products, sum."""
 
     launch_clocks: float
-    expert_clocks: float  # scheduling one local expert
+    latency_clocks: float  # filling the memory pipe, per e-fold of bytes
+    block_clocks: float  # one wave of thread blocks, beside its products and its traffic
     compute_efficiency: float
     memory_efficiency: float  # reading weights
     stream_efficiency: float  # moving activations between the kernels
@@ -88,20 +91,30 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Constants of a kernel that only moves bytes: norms, activations, rotary, copies."""
+    """Constants of a kernel that only moves bytes: norms, activations, state updates."""
 
     launch_clocks: float
     memory_efficiency: float
 
 
 @dataclass(frozen=True, slots=True)
+class Conv:
+    """Constants of the short convolution of a prefill."""
+
+    launch_clocks: float
+    memory_efficiency: float
+    sequence_clocks: float  # one more sequence of 1024 channels, beside its bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
-    """Constants of state-space and linear-attention kernels."""
+    """Constants of a chunked state-space or linear-attention prefill."""
 
     launch_clocks: float
     memory_efficiency: float
     compute_efficiency: float
-    chunk_clocks: float  # one sequential chunk of a prefill
+    chunk_clocks: float  # one chunk of one sequence, which must wait for the chunk before
+    overlap: float  # exponent p of (serial^p + parallel^p)^(1/p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,9 @@ class KernelConstants:
     mla_prefill: Mapping[str, Prefill] = field(default_factory=dict)
     experts: Mapping[str, Experts] = field(default_factory=dict)
     stream: Mapping[str, Stream] = field(default_factory=dict)
-    scan_decode: Mapping[str, Scan] = field(default_factory=dict)
+    conv_decode: Mapping[str, Stream] = field(default_factory=dict)
+    conv_prefill: Mapping[str, Conv] = field(default_factory=dict)
+    scan_decode: Mapping[str, Stream] = field(default_factory=dict)
     scan_prefill: Mapping[str, Scan] = field(default_factory=dict)
 
 
@@ -127,9 +142,9 @@ _KIN = {"encoder": "prefill", "mla_prefill": "prefill", "mla_decode": "decode"}
 _STAND_IN = {
     "fp16": "bf16",
     "bf16+fp8": "bf16",
-    "fp8": "int8",
+    "fp8": "bf16",
     "fp8_block": "fp8",
-    "int8": "bf16",
+    "int8": "fp8",
     "fp4": "fp8",
     "w4a8": "fp8",
     "w4a16": "int4_wo",
@@ -193,7 +208,7 @@ class Chip:
 _KINDS: Mapping[str, type] = {
     "gemm": Gemm, "decode": Decode, "prefill": Prefill, "encoder": Prefill,
     "mla_decode": Decode, "mla_prefill": Prefill, "experts": Experts, "stream": Stream,
-    "scan_decode": Scan, "scan_prefill": Scan,
+    "conv_decode": Stream, "conv_prefill": Conv, "scan_decode": Stream, "scan_prefill": Scan,
 }  # fmt: skip
 
 

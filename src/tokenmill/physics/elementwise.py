@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from tokenmill.physics.chip import Chip, Stream
 
-__all__ = ["stream_s"]
+__all__ = ["moved_s", "stream_s"]
 
 Array = NDArray[np.float64]
+
+
+def moved_s(chip: Chip, c: Stream, moved_bytes: Any, kernels: Any = 1.0) -> Array:
+    """Time of `kernels` launches under given constants that move bytes [B] between them."""
+    launch_s = c.launch_clocks * np.asarray(kernels, float) / chip.boost_hz
+    bandwidth = chip.memory_bytes_per_s * c.memory_efficiency
+    result: Array = launch_s + np.asarray(moved_bytes, float) / bandwidth
+    return result
 
 
 def stream_s(chip: Chip, moved_bytes: Any, kernels: Any = 1.0, engine: str = "any") -> Array:
@@ -21,9 +29,4 @@ def stream_s(chip: Chip, moved_bytes: Any, kernels: Any = 1.0, engine: str = "an
     Returns: seconds [s].
     Raises: NoCalibration.
     """
-    c: Stream = chip.pick("stream", "any", engine)
-    bandwidth = chip.memory_bytes_per_s * c.memory_efficiency
-    moved_s = np.asarray(moved_bytes, float) / bandwidth
-    launch_s = c.launch_clocks / chip.boost_hz
-    result: Array = launch_s * np.asarray(kernels, float) + moved_s
-    return result
+    return moved_s(chip, chip.pick("stream", "any", engine), moved_bytes, kernels)

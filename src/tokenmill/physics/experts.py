@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip, Experts
 
-__all__ = ["busiest_rank", "moe_s", "touched_share"]
+__all__ = ["busiest_rows", "moe_s", "touched_share"]
 
 Array = NDArray[np.float64]
 
+_BLOCK = 128.0  # columns of one thread block
 _SKEW = 0.8  # of expert loads where nothing else is known
 
 
@@ -35,16 +36,19 @@ def touched_share(rows_per_expert: Any, skew: Any) -> Array:
     return share
 
 
-def busiest_rank(ep: Any, experts: Any, skew: Any) -> Array:
-    """Load of the busiest of `ep` ranks over the mean [1]: the extreme of ep sums of loads.
+def busiest_rows(tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any) -> Array:
+    """Rows [tokens x choices] on the busiest of `ep` ranks.
 
-    Parameters: ep [ranks] sharing `experts` [count]; skew as in `touched_share`. A rank's load
-    spreads by skew x sqrt(ep / experts); the largest of ep of them lies sqrt(2 ln ep) higher.
+    Parameters: tokens routed over all ranks; top_k of `experts`; skew as in `touched_share`.
+    A rank's rows have the mean m = tokens x top_k / ep and the variance m + m^2 skew^2 ep /
+    experts (a negative binomial); the largest of ep of them lies sqrt(2 ln ep) deviations up.
     """
-    ep = np.asarray(ep, float)
-    spread = np.asarray(skew, float) * np.sqrt(ep / experts)
-    load: Array = np.minimum(1.0 + spread * np.sqrt(2.0 * np.log(ep)), ep)
-    return load
+    tokens, ep = np.asarray(tokens, float), np.asarray(ep, float)
+    mean = tokens * top_k / ep
+    variance = mean + mean**2 * np.asarray(skew, float) ** 2 * ep / experts
+    most = tokens * np.minimum(top_k, experts / ep)
+    rows: Array = np.minimum(mean + np.sqrt(2.0 * np.log(ep) * variance), most)
+    return rows
 
 
 def moe_s(
@@ -67,7 +71,7 @@ def moe_s(
     wide = np.asarray(inter, float) / tp
     stored = kind.weight_bytes if weight_bytes is None else weight_bytes
     all_rows, local = tokens * top_k, experts / ep
-    rows = all_rows / ep * busiest_rank(ep, experts, skew)
+    rows = busiest_rows(tokens, top_k, experts, ep, skew)
     touched = np.minimum(local * touched_share(rows / local, skew), rows)
     each = matrices * hidden * wide
     memory_s = touched * each * stored / (chip.memory_bytes_per_s * c.memory_efficiency)
@@ -77,6 +81,8 @@ def moe_s(
     streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
     streamed = streamed + 4.0 * tokens * hidden
     stream_s = streamed / (chip.memory_bytes_per_s * c.stream_efficiency)
-    fixed_s = (c.launch_clocks + c.expert_clocks * local) / chip.boost_hz
-    result: Array = fixed_s + work_s + stream_s
+    blocks = touched * (np.ceil((matrices - 1.0) * wide / _BLOCK) + np.ceil(hidden / _BLOCK))
+    fixed = c.launch_clocks + c.latency_clocks * np.log1p(memory_s * 1e6)
+    fixed = fixed + c.block_clocks * blocks / chip.sm_count
+    result: Array = fixed / chip.boost_hz + work_s + stream_s
     return result

@@ -14,14 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.evidence.gauss_newton import minimise
-from tokenmill.evidence.kernel_rows import Sample
-from tokenmill.evidence.kernel_tables import TABLES, Table
+from tokenmill.evidence.kernels import attention, products, scans
+from tokenmill.evidence.kernels.rows import Sample
+from tokenmill.evidence.kernels.table import Table
 from tokenmill.physics.chip import Chip, KernelConstants
 
-__all__ = ["Constants", "Report", "Score", "fit_group", "fit_kernels", "predict", "score"]
+__all__ = [
+    "MEAN", "TABLES", "Constants", "Report", "Score", "fit_group", "fit_kernels", "predict",
+    "score",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
+TABLES: dict[str, Table] = {
+    table.name: table for table in (*products.TABLES, *attention.TABLES, *scans.TABLES)
+}
+MEAN = "kernels-mean"  # the family that all others inherit from
 _WORTH = 0.01  # an engine earns constants of its own by this much mean error
 _FIT_ROWS = 4000  # per accelerator, precision and engine
 _SCORE_ROWS = 8000
@@ -42,7 +50,8 @@ class Score:
 class Constants:
     """Constants of one operation for a family and a key "precision[.engine]".
 
-    values, low and high by constant; nuisance describes the benchmark, not the accelerator.
+    values, low and high by constant; nuisance describes the benchmark, not the accelerator;
+    source, what they rest on: the tables themselves, or the products of the same tables.
     """
 
     values: Mapping[str, float]
@@ -50,11 +59,15 @@ class Constants:
     high: Mapping[str, float]
     nuisance: tuple[float, ...]
     rows: int
+    source: str = "tables"
 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores of one table, accelerator, precision and engine: fitted, and with it left out."""
+    """Scores of one table, accelerator, precision and engine: fitted, and with it left out.
+
+    serving: as fitted, on the rows that language-model serving meets.
+    """
 
     table: str
     gpu: str
@@ -62,6 +75,7 @@ class Report:
     engine: str
     fitted: Score
     left_out: Score
+    serving: Score
 
 
 def score(predicted: Array, measured: Array) -> Score:
@@ -83,7 +97,7 @@ def predict(
     Parameters: nuisance (L2 rate [B per clock and multiprocessor], share of L2 that a benchmark
     keeps warm) describes the benchmark: repeated kernels find small operands in L2.
     """
-    constants = KernelConstants(**{table.operation: {table.key(sample): table.constants(**values)}})
+    constants = KernelConstants(**{table.operation: {sample.precision: table.constants(**values)}})
     chip = replace(chip, constants=constants)
     if table.footprint is not None:
         rate, share = nuisance
@@ -98,8 +112,7 @@ def predict(
 
 
 def fit_group(
-    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample], most: int = 4000,
-    start: Mapping[str, float] | None = None,
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample], most: int = _FIT_ROWS,
 ) -> tuple[dict[str, float], tuple[float, ...]]:  # fmt: skip
     """Constants that serve all samples together.
 
@@ -109,9 +122,8 @@ def fit_group(
     names = [item.name for item in fields(table.constants)]
     bounds = [table.bounds[name] for name in names] + list(table.nuisance)
     low, first, high = (np.array(column, float) for column in zip(*bounds, strict=True))
-    if start is not None:
-        first[: len(names)] = [start[name] for name in names]
     measured = np.concatenate([sample.seconds for sample in samples])
+    trust = np.concatenate([table.trust(sample) for sample in samples])
 
     def seconds(point: Array) -> Array:
         values = dict(zip(names, point, strict=False))
@@ -119,7 +131,7 @@ def fit_group(
         parts = [predict(table, chips[s.gpu], s, values, rest) for s in samples]
         return np.concatenate(parts)
 
-    best = minimise(seconds, measured, first, low, high)
+    best = minimise(seconds, measured, trust, first, low, high)
     values = {name: float(v) for name, v in zip(names, best.point, strict=False)}
     return values, tuple(float(v) for v in best.point[len(names) :])
 
@@ -132,7 +144,8 @@ def _score_group(
     errors = []
     for sample in samples:
         rows = sample.thin(_FIT_ROWS)
-        errors.append(score(predict(table, chips[rows.gpu], rows, *constants), rows.seconds).mean)
+        error = np.abs(predict(table, chips[rows.gpu], rows, *constants) / rows.seconds - 1.0)
+        errors.append(np.average(error, weights=table.trust(rows)))
     return float(np.mean(errors))
 
 
@@ -159,7 +172,7 @@ def _family_constants(
         engines = dict.fromkeys(sample.engine for sample in mine)
         for engine in engines if len(engines) > 1 else ():
             theirs = [sample for sample in mine if sample.engine == engine]
-            own = fit_group(table, chips, theirs, start=shared[0])
+            own = fit_group(table, chips, theirs)
             before = _score_group(table, chips, theirs, shared)
             if before - _score_group(table, chips, theirs, own) > _WORTH:
                 parts = [part for part, s in zip(apart, mine, strict=True) if s.engine == engine]
@@ -190,8 +203,9 @@ def _mean(parts: Sequence[Constants]) -> Constants | None:
     }
     low = {name: min(part.low[name] for part in parts) for name in values}
     high = {name: max(part.high[name] for part in parts) for name in values}
-    nuisance = np.exp(np.mean([np.log(part.nuisance) for part in parts], axis=0))
-    return Constants(values, low, high, tuple(nuisance), sum(part.rows for part in parts))
+    logs = np.mean([np.log(part.nuisance) for part in parts], axis=0)
+    rows = sum(part.rows for part in parts)
+    return Constants(values, low, high, tuple(np.atleast_1d(np.exp(logs))), rows)
 
 
 def _reports(
@@ -215,11 +229,38 @@ def _reports(
                 other = _look_up(rest, key, sample.engine) or _mean([c for c in afar if c])
                 if own is None or other is None:
                     continue
-                scores = [
-                    score(predict(table, chips[gpu], rows, c.values, c.nuisance), rows.seconds)
-                    for c in (own, other)
-                ]
-                yield Report(table.name, gpu, sample.precision, sample.engine, *scores)
+                near, far = (
+                    predict(table, chips[gpu], rows, c.values, c.nuisance) for c in (own, other)
+                )
+                usual = table.trust(rows) >= 1.0
+                yield Report(
+                    table.name, gpu, sample.precision, sample.engine, score(near, rows.seconds),
+                    score(far, rows.seconds), score(near[usual], rows.seconds[usual]),
+                )  # fmt: skip
+
+
+def _mean_family(
+    families: Mapping[str, Mapping[str, Mapping[str, Constants]]],
+) -> dict[str, dict[str, Constants]]:
+    """What families lack is taken from the mean of those that have it, whatever the engine."""
+    mean: dict[str, dict[str, Constants]] = {}
+    for operation in dict.fromkeys(op for operations in families.values() for op in operations):
+        tables = [ops[operation] for ops in families.values() if operation in ops]
+        for key in dict.fromkeys(key for table in tables for key in table if "." not in key):
+            found = _mean([table[key] for table in tables if key in table])
+            if found is not None:
+                mean.setdefault(operation, {})[key] = replace(found, source="mean")
+    return mean
+
+
+def _stream(product: Constants) -> Constants:
+    """Kernels that only move bytes are in no table: they launch and stream like a product."""
+    names = ("launch_clocks", "memory_efficiency")
+    values, low, high = (
+        {name: column[name] for name in names}
+        for column in (product.values, product.low, product.high)
+    )
+    return Constants(values, low, high, (), product.rows, "products")
 
 
 def fit_kernels(
@@ -244,5 +285,9 @@ def fit_kernels(
         }
         reports.extend(_reports(table, chips, samples, fitted))
         for family, constants in fitted.items():
-            families.setdefault(family, {})[table.operation] = constants
+            families.setdefault(family, {}).setdefault(table.operation, {}).update(constants)
+    for operations in families.values():
+        if "gemm" in operations:
+            operations["stream"] = {"any": _stream(operations["gemm"]["bf16"])}
+    families[MEAN] = _mean_family(families)
     return families, reports

@@ -79,13 +79,13 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
 
 def read_table(
     path: Path, precision: Mapping[tuple[str, ...], str], keys: tuple[str, ...],
-    shapes: tuple[str, ...], gpus: tuple[str, ...] = GPUS,
+    shapes: tuple[str, ...], spare: str = "-", gpus: tuple[str, ...] = GPUS,
 ) -> list[Sample]:  # fmt: skip
     """The samples of one kernel table, by accelerator, precision and engine.
 
     Parameters: path of the parquet file; precision, from the values of the columns `keys` to
     our name of a precision (rows of other values are skipped); shapes, numeric columns to keep;
-    gpus to read.
+    spare, a part of the names of kernels that only stand in for the main ones; gpus to read.
     Returns: samples, main kernel of each only.
     Raises: Unsupported without pyarrow, InputError where the file is missing.
     """
@@ -105,13 +105,17 @@ def read_table(
                 if match.any():
                     code[match] = len(labels)
                     labels.append((gpu, ours, name))
+    names, place = np.unique(columns["kernel_source"].astype(str), return_inverse=True)
+    stand_in = np.array([spare in name for name in names])[place]
     found = []
     for number, label in enumerate(labels):
-        index = np.flatnonzero(code == number)
+        index = np.flatnonzero((code == number) & ~stand_in)
+        if not index.size:
+            continue
         kernels, counts = np.unique(columns["kernel_source"][index].astype(str), return_counts=True)
         index = index[columns["kernel_source"][index] == kernels[np.argmax(counts)]]
         seconds = columns["latency_s"][index]
-        if index.size and seconds.min() < HOST_BOUND_S:
+        if seconds.min() < HOST_BOUND_S:
             kept = {name: columns[name][index] for name in shapes}
             found.append(Sample(*label, kept, seconds))
     return found

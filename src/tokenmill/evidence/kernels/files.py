@@ -1,0 +1,59 @@
+"""Fitted kernel constants as calibration files, one per architecture family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tokenmill.evidence.calibration import Constant, Origin, render
+from tokenmill.evidence.kernels.fit import MEAN, Constants
+
+__all__ = ["write_kernels"]
+
+_NOTE = "keys: operation/precision[.engine]/constant; low and high span fits on one GPU and engine"
+_TITLE = "kernel tables of NVIDIA aiconfigurator-core 0.12.0 (Apache-2.0)"
+
+
+def _origins(rows: int, read: str) -> dict[str, Origin]:
+    by = "written by: tokenmill fit kernels"
+    return {
+        "tables": Origin("measured", f"fit on {rows} rows of {_TITLE}", read, note=by),
+        "products": Origin("derived", f"matrix products in {_TITLE}", read, note=by),
+        "mean": Origin("derived", f"mean of the families fitted on {_TITLE}", read, note=by),
+    }
+
+
+def _constants(operations: Mapping[str, Mapping[str, Constants]]) -> dict[str, Constant]:
+    return {
+        f'"{operation}/{key}/{name}"': Constant(value, c.low[name], c.high[name], "", c.source)
+        for operation, keys in operations.items()
+        for key, c in keys.items()
+        for name, value in c.values.items()
+    }
+
+
+def write_kernels(
+    families: Mapping[str, Mapping[str, Mapping[str, Constants]]], folder: Path, read: str
+) -> list[Path]:
+    """Write `<family>.toml` per family into a folder; nothing is half-written.
+
+    Parameters: families as `fit_kernels` returns them; folder of calibration records; read, the
+    date of the fit.
+    Returns: the files written.
+    """
+    written = []
+    for family, operations in families.items():
+        constants = _constants(operations)
+        rows = sum(c.rows for keys in operations.values() for k, c in keys.items() if "." not in k)
+        used = {constant.source for constant in constants.values()}
+        origins = {key: item for key, item in _origins(rows, read).items() if key in used}
+        text = render(
+            f"{family} kernels", "kernels", constants, origins, note=_NOTE,
+            inherits="" if family == MEAN else MEAN,
+        )  # fmt: skip
+        path = folder / f"{family}.toml"
+        partial = path.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+        written.append(path)
+    return written
