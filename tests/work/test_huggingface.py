@@ -152,6 +152,17 @@ def test_a_tied_flag_outside_text_config_counts() -> None:
     assert architecture(nested).tied_embeddings
 
 
+FAMILY_COUNTS = json.loads((Path(__file__).parent / "family_counts.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILY_COUNTS) - {"about"}))
+def test_families_count_as_their_reference_classes(name: str) -> None:
+    """The default of each class, and with its biases or its tying flipped; to 0.01 %."""
+    entry = FAMILY_COUNTS[name]
+    counted = total_parameters(architecture(entry["config"], where=name))
+    assert counted == pytest.approx(entry["parameters"], rel=1e-4)
+
+
 # -- bad input ------------------------------------------------------------------------------
 
 

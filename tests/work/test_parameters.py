@@ -39,6 +39,7 @@ def arch(slug: str) -> Architecture:
     return architecture(load.model(slug).config, where=slug)
 
 
+STATED = [slug for slug, m in language_models().items() if "parameters_stated" in m.published]
 MOE = [slug for slug, model in language_models().items() if "active_parameters" in model.published]
 
 
@@ -51,6 +52,12 @@ def test_there_are_many() -> None:
 def test_total_equals_the_published_count(slug: str) -> None:
     published = language_models()[slug].published["parameters"]
     assert total_parameters(arch(slug)) == pytest.approx(published.value, rel=1e-3)
+
+
+@pytest.mark.parametrize("slug", STATED)
+def test_total_rounds_to_what_the_makers_state(slug: str) -> None:
+    stated = language_models()[slug].published["parameters_stated"]
+    assert stated.low <= total_parameters(arch(slug)) <= stated.high
 
 
 @pytest.mark.parametrize("slug", language_models())

@@ -27,7 +27,9 @@ _WIDTH = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "ff_inte
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _TOP_K = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")
 # Families whose intermediate_size is that of an expert.
-_WIDTH_OF_EXPERTS = ("mixtral", "phimoe", "gpt_oss", "minimax_m2", "llama4_text")
+_WIDTH_OF_EXPERTS = (
+    "mixtral", "phimoe", "gpt_oss", "minimax_m2", "llama4_text", "olmoe", "granitemoe",
+)  # fmt: skip
 _KINDS = (
     "full_attention", "sliding_attention", "chunked_attention", "linear_attention",
 )  # fmt: skip
@@ -222,6 +224,9 @@ def _routed_layers(facts: Facts, name: str, number: int) -> set[int]:
         step = facts.count("interleave_moe_layer_step", default=1)
         listed = facts.counts("moe_layers") if facts.has("moe_layers") else []
         return set(listed) if listed else set(range(step - 1, number, step))
+    if facts.has("mlp_layer_types"):
+        kinds = facts.texts("mlp_layer_types", number, ("dense", "sparse"))
+        return {at for at, kind in enumerate(kinds) if kind == "sparse"}
     first = facts.count("first_k_dense_replace", default=0, least=0)
     every = facts.count("moe_layer_freq", default=1)
     step = facts.count("decoder_sparse_step", default=1)

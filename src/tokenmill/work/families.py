@@ -57,6 +57,15 @@ _LATENT = Family(router_bias=True)
 FAMILIES: Mapping[str, Family] = {
     "llama": Family(),
     "granite": Family(),
+    "granitemoe": Family(),
+    "helium": Family(),
+    "arcee": Family(gated=False),
+    "seed_oss": Family(qkv_bias=True, out_bias=False),
+    "stablelm": Family(shift=True, bias_key="use_qkv_bias", out_bias=False),
+    "ernie4_5": Family(bias_key="use_bias", mlp_bias_key="use_bias", tied=True),
+    "cohere": Family(norms=1, tied=True, qk_norm="wide", qk_norm_key="use_qk_norm"),
+    "cohere2": Family(norms=1, tied=True, window="pattern", pattern=4),
+    "exaone4": Family(bias_key="", qk_norm="head", window="pattern", pattern=4),
     "smollm3": Family(tied=True),
     "internlm2": Family(bias_key="bias"),
     "mistral": _MISTRAL,
@@ -66,6 +75,7 @@ FAMILIES: Mapping[str, Family] = {
     "phi3": _MISTRAL,
     "olmo2": Family(qk_norm="wide"),
     "olmo3": Family(qk_norm="wide", window="pattern", pattern=4),
+    "olmoe": Family(qk_norm="wide"),
     "qwen": replace(_QWEN2, window=""),
     "qwen2": _QWEN2,
     "qwen2_moe": replace(_QWEN2, shared_gate=True),
@@ -114,6 +124,7 @@ FAMILIES: Mapping[str, Family] = {
     "kimi_k2": _LATENT,
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,
+    "glm": Family(out_bias=False),
     "glm4": Family(norms=4, out_bias=False),
     "glm4_moe": Family(
         out_bias=False, qk_norm="head", qk_norm_key="use_qk_norm", router_bias=True

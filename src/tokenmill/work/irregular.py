@@ -21,6 +21,10 @@ from tokenmill.work.families import Family
 __all__ = ["IRREGULAR"]
 
 _NEMOTRON_H = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+_RENAMED = {"linear_attention": "mamba", "full_attention": "attention"}  # by later versions
+_COMPRESSED = {
+    "sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128,
+}  # fmt: skip
 
 
 def _nemotron_h(facts: Facts, family: Family) -> list[Layer]:
@@ -46,7 +50,8 @@ def _nemotron_h(facts: Facts, family: Family) -> list[Layer]:
 
 def _nemotron_h_kinds(facts: Facts) -> list[str]:
     if facts.has("layers_block_type"):
-        return facts.texts("layers_block_type", None, _NEMOTRON_H.values())
+        words = facts.texts("layers_block_type", None, (*_NEMOTRON_H.values(), *_RENAMED))
+        return [_RENAMED.get(word, word) for word in words]
     pattern = facts.text("hybrid_override_pattern")
     wrong = sorted(set(pattern) - set(_NEMOTRON_H))
     if wrong or not pattern:
@@ -189,10 +194,20 @@ def _deepseek_v4(facts: Facts, family: Family) -> list[Layer]:
     return layers
 
 
+def _compression_rates(facts: Facts, number: int) -> list[int]:
+    """Tokens per compressed entry, layer by layer; a draft layer at the end is dropped."""
+    if facts.has("compress_ratios"):
+        rates = facts.counts("compress_ratios")
+        if not number <= len(rates) <= number + 100:
+            facts.refuse("compress_ratios", f"has {len(rates)} entries for {number} layers")
+        return rates[:number]
+    if not facts.has("layer_types"):
+        facts.refuse("compress_ratios", "missing; add it from the model's config.json")
+    return [_COMPRESSED[kind] for kind in facts.texts("layer_types", number, _COMPRESSED)]
+
+
 def _deepseek_v4_mixers(facts: Facts, number: int) -> list[CompressedAttention]:
-    rates = facts.counts("compress_ratios")
-    if not number <= len(rates) <= number + 100:
-        facts.refuse("compress_ratios", f"has {len(rates)} entries for {number} layers")
+    rates = _compression_rates(facts, number)
     window = CompressedAttention(
         heads=facts.count("num_attention_heads", most=100_000),
         head_dim=facts.count("head_dim", most=100_000),
