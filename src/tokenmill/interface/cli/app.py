@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from tokenmill.interface.cli import text
+from tokenmill.interface.cli import runs, simulate, text
 
 __all__ = ["app"]
 
@@ -203,3 +203,7 @@ def score(
     if json is not None:
         write_json(result, json)
     view.show_score(result)
+
+
+simulate.register(app)
+runs.register(app)

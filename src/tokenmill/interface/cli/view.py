@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tokenmill.simulator.outcome import Distribution, MemoryUse, Outcome
 
 __all__ = [
-    "console", "print_json", "progress", "show_fit", "show_outcome", "show_plan", "show_score",
+    "console", "outcome_money", "print_json", "progress", "show_fit", "show_outcome", "show_plan",
+    "show_score",
 ]  # fmt: skip
 
 _SLOW_S = 1.0  # work longer than this shows progress
@@ -244,14 +245,15 @@ def _outcome_rows(outcome: Outcome) -> dict[str, str]:
         "gpu_watts": within("gpu_watts", format_si(outcome.gpu_watts, "W")),
         "watts": format_si(outcome.watts, "W"),
         "joules": within("joules_per_output_token", f"{outcome.joules_per_output_token:.3g} J"),
-        "money": _outcome_money(outcome),
+        "money": outcome_money(outcome),
         "limit": outcome.limiting,
         "weakest": outcome.kind,
     }
     return rows
 
 
-def _outcome_money(outcome: Outcome) -> str:
+def outcome_money(outcome: Outcome) -> str:
+    """What an outcome costs, in words."""
     from tokenmill.cost.money import Money
 
     if not outcome.money:
