@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenmill.errors import Unsupported
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
@@ -82,6 +83,11 @@ def _mixer(hidden: int, layer: Layer) -> list[Operation]:
             Attend("gated delta", mixer, count),
             Matmul("delta out", value, hidden, count, "rows", "attention"),
         ]
+    if mixer is not None:
+        raise Unsupported(
+            f"{type(mixer).__name__} layers (DeepSeek-V4) have no cost model yet; "
+            "ask for another model"
+        )
     return []
 
 
@@ -89,6 +95,8 @@ def _attention(hidden: int, mixer: Attention, count: int) -> list[Operation]:
     query = mixer.heads * mixer.head_dim * (2 if mixer.output_gate else 1)
     cached = 0 if mixer.shares_kv else mixer.kv_heads * (mixer.head_dim + mixer.value_head_dim)
     group = 0 if mixer.shares_kv else mixer.head_dim + mixer.value_head_dim
+    if mixer.values_are_keys:  # one projection serves both
+        cached, group = cached // 2, group // 2
     out = mixer.heads * mixer.value_head_dim
     return [
         Matmul("qkv", hidden, query, count, "columns", "attention", cached, group),
