@@ -75,7 +75,8 @@ def _decode(
     waves = np.maximum(blocks / chip.sm_count - c.hidden_waves, 0.0)
     base_s = (c.launch_clocks + c.block_clocks * waves) / chip.boost_hz
     ramp = 1.0 + c.ramp / (1.0 + blocks / _BLOCKS)
-    memory_s = token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency) * ramp
+    bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
+    memory_s = token_bytes / bandwidth * ramp
     compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
     serial_s = c.serial_clocks / (chip.boost_hz * batch)
     return DecodeCost(base_s, np.cbrt(memory_s**3 + compute_s**3 + serial_s**3))
@@ -127,17 +128,22 @@ def decode_attention_s(
 
 
 def _prefill(
-    chip: Chip, c: Prefill, peak: float, sequences: Any, heads: Any, token_bytes: Any, width: Any
+    chip: Chip, c: Prefill, peak: float, sequences: Any, heads: Any, width: Any,
+    token_bytes: Any, key_bytes: Any,
 ) -> PrefillCost:  # fmt: skip
-    """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head."""
+    """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head.
+
+    Queries and outputs move token_bytes per new token; the cache key_bytes per key.
+    """
+    sequences = np.asarray(sequences, float)
     clocks_per_s = chip.sm_count * chip.boost_hz  # of all multiprocessors
     products_s = 2.0 * width / (peak * c.compute_efficiency)
     head_pair_s = products_s + c.exponential / (_EXPONENTIALS_PER_CLOCK * clocks_per_s)
     row_s = c.block_clocks * heads / (_BLOCK * clocks_per_s)
-    token_s = row_s + token_bytes / (chip.memory_bytes_per_s * c.memory_efficiency)
-    base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * np.asarray(sequences, float)
-    key_s = c.span * _BLOCK * chip.sm_count * head_pair_s
-    return PrefillCost(base_s, token_s, heads * head_pair_s, key_s)
+    bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
+    base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * sequences
+    key_s = c.span * _BLOCK * chip.sm_count * head_pair_s + sequences * key_bytes / bandwidth
+    return PrefillCost(base_s, row_s + token_bytes / bandwidth, heads * head_pair_s, key_s)
 
 
 def prefill_attention_coefficients(
@@ -155,10 +161,10 @@ def prefill_attention_coefficients(
     mixed = dtype != "fp8" and _cache_bytes(kv_dtype) < 2.0
     c: Prefill = chip.pick("prefill", "bf16+fp8" if mixed else dtype, engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
-    cache = 2.0 * np.asarray(kv_heads, float) * head_dim * (2.0 + _cache_bytes(kv_dtype))
-    token_bytes = cache + 4.0 * heads * head_dim
-    peak = chip.flop_per_s(_peak(chip, dtype))
-    return _prefill(chip, c, peak, sequences, heads, token_bytes, 2.0 * head_dim)
+    kv_values = 2.0 * np.asarray(kv_heads, float) * head_dim
+    token_bytes = 4.0 * heads * head_dim + kv_values * _cache_bytes(kv_dtype)
+    peak, key_bytes = chip.flop_per_s(_peak(chip, dtype)), kv_values * _cache_bytes(kv_dtype)
+    return _prefill(chip, c, peak, sequences, heads, 2.0 * head_dim, token_bytes, key_bytes)
 
 
 def _peak(chip: Chip, dtype: str) -> str:
@@ -200,8 +206,8 @@ def encoder_attention_s(
     """
     c: Prefill = chip.pick("encoder", "bf16", engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
-    token_bytes = 8.0 * heads * head_dim
-    cost = _prefill(chip, c, chip.flop_per_s("bf16"), batch, heads, token_bytes, 2.0 * head_dim)
+    peak, each = chip.flop_per_s("bf16"), 4.0 * heads * head_dim
+    cost = _prefill(chip, c, peak, batch, heads, 2.0 * head_dim, each, each)
     rows = np.asarray(batch, float) * np.asarray(tokens, float)
     result: Array = cost.seconds(rows, rows * tokens, np.asarray(tokens, float))
     return result
@@ -253,8 +259,9 @@ def mla_prefill_coefficients(
     c: Prefill = chip.pick("mla_prefill", kv_dtype, engine)
     heads = np.asarray(heads, float)
     width = nope_dim + rope_dim + value_dim
-    peak, token_bytes = chip.flop_per_s("bf16"), 4.0 * heads * width
-    return _prefill(chip, c, peak, sequences, heads, token_bytes, width)
+    peak = chip.flop_per_s("bf16")
+    each = 2.0 * heads * width  # keys and values are expanded from the latent, in 16 bits
+    return _prefill(chip, c, peak, sequences, heads, width, each, each)
 
 
 def mla_prefill_s(

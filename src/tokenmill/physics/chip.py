@@ -51,6 +51,7 @@ class Decode:
 
     launch_clocks: float
     memory_efficiency: float
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
     compute_efficiency: float
     ramp: float  # memory time that few thread blocks add, as they cannot fill the pipe
     block_clocks: float  # one wave of thread blocks, beside its memory traffic
@@ -67,6 +68,7 @@ class Prefill:
 
     launch_clocks: float
     memory_efficiency: float
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
     compute_efficiency: float
     exponential: float  # share of the softmax exponentials that products do not hide
     block_clocks: float  # one thread block of 128 queries of one head, beside its products
@@ -84,6 +86,7 @@ class Experts:
     compute_efficiency: float
     memory_efficiency: float  # reading weights
     stream_efficiency: float  # moving activations between the kernels
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
     foreign: float  # share of that traffic that rows of other ranks' experts still cost
     tile: float  # rows that an expert's tokens are padded to
     overlap: float  # exponent p of (memory^p + compute^p)^(1/p)
@@ -95,6 +98,7 @@ class Stream:
 
     launch_clocks: float
     memory_efficiency: float
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Conv:
 
     launch_clocks: float
     memory_efficiency: float
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
     sequence_clocks: float  # one more sequence of 1024 channels, beside its bytes
 
 
@@ -112,6 +117,7 @@ class Scan:
 
     launch_clocks: float
     memory_efficiency: float
+    sm_bytes_per_clock: float  # that one multiprocessor can stream
     compute_efficiency: float
     chunk_clocks: float  # one chunk of one sequence, which must wait for the chunk before
     overlap: float  # exponent p of (serial^p + parallel^p)^(1/p)
@@ -184,6 +190,12 @@ class Chip:
         if peak is None:
             raise NoPeak(self.name, precision, self.peaks)
         return peak
+
+    def stream_bytes_per_s(self, efficiency: float, sm_bytes_per_clock: float) -> float:
+        """Bandwidth [B/s] that kernels reach: what memory gives and multiprocessors can take."""
+        memory = self.memory_bytes_per_s * efficiency
+        blocks = sm_bytes_per_clock * self.sm_count * self.boost_hz
+        return (memory**-3.0 + blocks**-3.0) ** (-1.0 / 3.0)
 
     def pick(self, operation: str, precision: str, engine: str = "any") -> Any:
         """The constants of an operation, by engine where known, else of the nearest precision.

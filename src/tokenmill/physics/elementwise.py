@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 def moved_s(chip: Chip, c: Stream, moved_bytes: Any, kernels: Any = 1.0) -> Array:
     """Time of `kernels` launches under given constants that move bytes [B] between them."""
     launch_s = c.launch_clocks * np.asarray(kernels, float) / chip.boost_hz
-    bandwidth = chip.memory_bytes_per_s * c.memory_efficiency
+    bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     result: Array = launch_s + np.asarray(moved_bytes, float) / bandwidth
     return result
 

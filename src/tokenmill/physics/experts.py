@@ -80,7 +80,7 @@ def moe_s(
     work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
     streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
     streamed = streamed + 4.0 * tokens * hidden
-    stream_s = streamed / (chip.memory_bytes_per_s * c.stream_efficiency)
+    stream_s = streamed / chip.stream_bytes_per_s(c.stream_efficiency, c.sm_bytes_per_clock)
     blocks = touched * (np.ceil((matrices - 1.0) * wide / _BLOCK) + np.ceil(hidden / _BLOCK))
     fixed = c.launch_clocks + c.latency_clocks * np.log1p(memory_s * 1e6)
     fixed = fixed + c.block_clocks * blocks / chip.sm_count

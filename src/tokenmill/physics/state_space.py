@@ -48,7 +48,7 @@ def conv_s(
         return moved_s(chip, one, batch * channels * _CONV_BYTES)
     c: Conv = chip.pick("conv_prefill", kind, engine)
     sequences_s = c.sequence_clocks * batch * channels / (1024.0 * chip.boost_hz)
-    streaming = Stream(c.launch_clocks, c.memory_efficiency)
+    streaming = Stream(c.launch_clocks, c.memory_efficiency, c.sm_bytes_per_clock)
     result: Array = sequences_s + moved_s(chip, streaming, batch * tokens * channels * 4.0)
     return result
 
@@ -77,7 +77,7 @@ def chunk_scan_s(
     batch, tokens = np.asarray(batch, float), np.asarray(tokens, float)
     rows = batch * tokens
     moved = batch * state * 8.0 + rows * token_bytes
-    memory_s = moved / (chip.memory_bytes_per_s * c.memory_efficiency)
+    memory_s = moved / chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     compute_s = rows * token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
     serial_s = c.chunk_clocks * np.ceil(tokens / chunk) / chip.boost_hz
     scan_s = (serial_s**c.overlap + (memory_s + compute_s) ** c.overlap) ** (1.0 / c.overlap)

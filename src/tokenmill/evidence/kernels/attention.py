@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 _DECODE = {
     "launch_clocks": (2e3, 2e4, 1e5),
     "memory_efficiency": (0.1, 0.9, 1.0),
+    "sm_bytes_per_clock": (1.0, 30.0, 300.0),
     "compute_efficiency": (0.05, 0.6, 1.0),
     "ramp": (0.01, 0.2, 3.0),
     "block_clocks": (10.0, 4e3, 5e4),
@@ -31,7 +32,8 @@ _DECODE = {
 }
 _PREFILL = {
     "launch_clocks": (2e3, 2e4, 1e5),
-    "memory_efficiency": (0.2, 0.8, 1.0),
+    "memory_efficiency": (0.1, 0.9, 1.0),
+    "sm_bytes_per_clock": (1.0, 30.0, 300.0),
     "compute_efficiency": (0.05, 0.7, 1.0),
     "exponential": (0.01, 0.2, 3.0),
     "block_clocks": (10.0, 4e3, 1e5),

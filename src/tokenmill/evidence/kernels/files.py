@@ -18,7 +18,7 @@ def _origins(rows: int, read: str) -> dict[str, Origin]:
     by = "written by: tokenmill fit kernels"
     return {
         "tables": Origin("measured", f"fit on {rows} rows of {_TITLE}", read, note=by),
-        "products": Origin("derived", f"matrix products in {_TITLE}", read, note=by),
+        "kin": Origin("derived", f"products and short convolutions in {_TITLE}", read, note=by),
         "mean": Origin("derived", f"mean of the families fitted on {_TITLE}", read, note=by),
     }
 

@@ -51,7 +51,7 @@ class Constants:
     """Constants of one operation for a family and a key "precision[.engine]".
 
     values, low and high by constant; nuisance describes the benchmark, not the accelerator;
-    source, what they rest on: the tables themselves, or the products of the same tables.
+    source, what they rest on: the tables, kindred kernels in them, or the mean of families.
     """
 
     values: Mapping[str, float]
@@ -253,14 +253,16 @@ def _mean_family(
     return mean
 
 
-def _stream(product: Constants) -> Constants:
-    """Kernels that only move bytes are in no table: they launch and stream like a product."""
-    names = ("launch_clocks", "memory_efficiency")
-    values, low, high = (
-        {name: column[name] for name in names}
-        for column in (product.values, product.low, product.high)
-    )
-    return Constants(values, low, high, (), product.rows, "products")
+def _stream(product: Constants, conv: Constants) -> Constants:
+    """Norms and activations are in no table: they launch like a product and stream like a short
+    convolution, the one kernel timed that computes next to nothing."""
+    sources = {"launch_clocks": product, "memory_efficiency": conv, "sm_bytes_per_clock": conv}
+    return Constants(
+        {name: part.values[name] for name, part in sources.items()},
+        {name: part.low[name] for name, part in sources.items()},
+        {name: part.high[name] for name, part in sources.items()},
+        (), conv.rows, "kin",
+    )  # fmt: skip
 
 
 def fit_kernels(
@@ -287,7 +289,8 @@ def fit_kernels(
         for family, constants in fitted.items():
             families.setdefault(family, {}).setdefault(table.operation, {}).update(constants)
     for operations in families.values():
-        if "gemm" in operations:
-            operations["stream"] = {"any": _stream(operations["gemm"]["bf16"])}
+        if "gemm" in operations and "conv_prefill" in operations:
+            kin = operations["gemm"]["bf16"], operations["conv_prefill"]["gdn"]
+            operations["stream"] = {"any": _stream(*kin)}
     families[MEAN] = _mean_family(families)
     return families, reports

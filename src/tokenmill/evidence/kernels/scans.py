@@ -16,12 +16,14 @@ Array = NDArray[np.float64]
 
 _STREAM = {
     "launch_clocks": (1e3, 7e3, 5e4),
-    "memory_efficiency": (0.05, 0.7, 1.0),
+    "memory_efficiency": (0.1, 0.9, 1.0),
+    "sm_bytes_per_clock": (1.0, 30.0, 300.0),
 }
 _CONV = _STREAM | {"sequence_clocks": (0.1, 10.0, 1e4)}
 _SCAN = {
     "launch_clocks": (5e3, 3e4, 2e5),
-    "memory_efficiency": (0.02, 0.5, 1.0),
+    "memory_efficiency": (0.1, 0.9, 1.0),
+    "sm_bytes_per_clock": (1.0, 30.0, 300.0),
     "compute_efficiency": (0.005, 0.08, 1.0),
     "chunk_clocks": (10.0, 3e3, 1e5),
     "overlap": (1.0, 2.0, 8.0),
