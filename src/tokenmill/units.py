@@ -72,7 +72,7 @@ _UNITS: dict[str, tuple[str, float, bool]] = {
     "users": ("users", 1.0, False),
 }
 _BASE = {
-    "time": "s", "bytes": "B", "bytes/s": "B/s", "flop": "FLOP", "flop/s": "FLOP/s", "1/s": "1/s",
+    "time": "s", "bytes": "B", "bytes/s": "B/s", "flop": "FLOP", "flop/s": "FLOP/s", "1/s": "Hz",
     "tokens/s": "tokens/s", "power": "W", "energy": "J", "1": "", "tokens": "tokens",
     "mass": "kg", "energy/bytes": "J/B", "energy/flop": "J/FLOP", "users": "users",
     "temperature": "K",

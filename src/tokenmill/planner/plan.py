@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from tokenmill.cost.money import Money
 from tokenmill.errors import Infeasible, InputError, NoPrice, TokenmillError, Unsupported
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
@@ -20,7 +21,7 @@ from tokenmill.planner.tell import tell
 from tokenmill.simulator.cases import Grid, language_model
 from tokenmill.work.workload import Demand
 
-__all__ = ["answer_on", "ask", "plan"]
+__all__ = ["answer_on", "ask", "excess", "plan"]
 
 _GOALS = ("cost", "latency", "energy")
 # Hardware to offer where memory is short, from small to large.
@@ -163,17 +164,17 @@ def _priced(
     refusals: list[tuple[float, Refusal]] = []
     for choices in combined:
         option = tell(question, where, choices, demand, book)
-        excess = _excess(question, option)
-        if excess is None:
+        beyond = excess(question, option)
+        if beyond is None:
             options.append(option)
         else:
-            refusals.append(excess)
+            refusals.append(beyond)
     if options or not refusals:
         return options, None
     return [], min(refusals, key=lambda item: item[0])[1]
 
 
-def _excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
+def excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
     """How far an option is beyond the limits on GPUs, power or money, and the refusal for it."""
     name = option.hardware
     if question.gpus is not None and option.gpus > question.gpus:
@@ -189,10 +190,12 @@ def _excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
         return option.watts / question.power_w, Refusal(
             name, "power", text, remedy, {"power_w": needed}
         )
-    return _over_budget(question, option) if question.budget is not None else None
+    return _over_budget(question, option, book)
 
 
-def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | None:
+def _over_budget(
+    question: Question, option: Option, book: PriceBook
+) -> tuple[float, Refusal] | None:
     budget = question.budget
     if budget is None:
         return None
@@ -203,12 +206,13 @@ def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | 
             f"no price on record for {option.hardware}, so a budget cannot be checked",
             f'give one: --price "{option.outcomes[0].accelerator}=$1,000"',
         )  # fmt: skip
+    limit = book.exchange.convert(Money.of(budget.amount, budget.currency), spent.currency).amount
     amount = spent.amount * (730.0 if question.budget_per == "month" else 1.0)
-    if amount <= budget.amount:
+    if amount <= limit:
         return None
     needed = float(f"{amount * 1.01:.4g}")
     per = "" if question.budget_per == "purchase" else f" a {question.budget_per}"
-    return amount / max(budget.amount, 1e-9), Refusal(
+    return amount / max(limit, 1e-9), Refusal(
         option.hardware, "budget",
         f"costs {amount:,.0f} {spent.currency}{per}, the budget is "
         f"{budget.amount:,.0f} {budget.currency}",

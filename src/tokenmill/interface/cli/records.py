@@ -116,7 +116,7 @@ def _show_prices(name: str | None, *, json: bool) -> None:
 
     found = prices(name)
     lines = [
-        f"{', '.join(one.items):28} {one.amount:>12,.4g} {one.currency} per {one.per:14} "
+        f"{', '.join(one.items):28} {one.amount:>12,.10g} {one.currency} per {one.per:14} "
         f"{one.kind:22} {one.date:10} {one.source.title}"
         for one in found
     ]

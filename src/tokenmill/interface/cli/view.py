@@ -139,7 +139,7 @@ def _plan_table(plan: Plan, width: int) -> Any:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for key in keys:
         left = key in ("hardware", "layout", "weights", "basis")
-        table.add_column(text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout",
+        table.add_column(text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout", overflow="fold",
                          justify="left" if left else "right")  # fmt: skip
     for rank, option in enumerate(plan.options, 1):
         cells = {"rank": str(rank)} | _option_cells(option)
