@@ -190,12 +190,10 @@ def excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
         return option.watts / question.power_w, Refusal(
             name, "power", text, remedy, {"power_w": needed}
         )
-    return _over_budget(question, option, book)
+    return _over_budget(question, option)
 
 
-def _over_budget(
-    question: Question, option: Option, book: PriceBook
-) -> tuple[float, Refusal] | None:
+def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | None:
     budget = question.budget
     if budget is None:
         return None
@@ -206,7 +204,8 @@ def _over_budget(
             f"no price on record for {option.hardware}, so a budget cannot be checked",
             f'give one: --price "{option.outcomes[0].accelerator}=$1,000"',
         )  # fmt: skip
-    limit = book.exchange.convert(Money.of(budget.amount, budget.currency), spent.currency).amount
+    exchange = price_book(question.currency).exchange
+    limit = exchange.convert(Money.of(budget.amount, budget.currency), spent.currency).amount
     amount = spent.amount * (730.0 if question.budget_per == "month" else 1.0)
     if amount <= limit:
         return None

@@ -108,6 +108,8 @@ def show_plan(plan: Plan, *, json: bool) -> None:
     if plan.refused:
         out.print(_refused_table(plan))
     out.print(text.EVALUATED.format(count=plan.evaluated), style="dim")
+    for note in plan.notes:
+        out.print(note, style="dim")
 
 
 def _print_best(out: Console, plan: Plan) -> None:
@@ -139,8 +141,10 @@ def _plan_table(plan: Plan, width: int) -> Any:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for key in keys:
         left = key in ("hardware", "layout", "weights", "basis")
-        table.add_column(text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout", overflow="fold",
-                         justify="left" if left else "right")  # fmt: skip
+        table.add_column(
+            text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout", overflow="fold",
+            justify="left" if left else "right",
+        )  # fmt: skip
     for rank, option in enumerate(plan.options, 1):
         cells = {"rank": str(rank)} | _option_cells(option)
         table.add_row(*(cells[key] for key in keys))
