@@ -17,7 +17,7 @@ from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.outcome import Outcome
 from tokenmill.work.workload import Demand
 
-__all__ = ["priced", "tell"]
+__all__ = ["priced", "summed", "tell"]
 
 
 def tell(
@@ -32,6 +32,13 @@ def tell(
         )
         for choice in choices
     )  # fmt: skip
+    return summed(question, where, outcomes, book)
+
+
+def summed(
+    question: Question, where: Platform, outcomes: tuple[Outcome, ...], book: PriceBook
+) -> Option:
+    """The option that these outcomes, one per model, make on a platform."""
     gpus = sum(item.gpus for item in outcomes)
     watts = sum(item.watts for item in outcomes)
     output = sum(item.output_tokens_per_s for item in outcomes)

@@ -67,6 +67,8 @@ def plan(
     price: Annotated[Optional[list[str]], _option("price", "--price")] = None,  # noqa: UP045
     scenario: Annotated[Optional[Path], _option("scenario", "--scenario")] = None,  # noqa: UP045
     seed: Annotated[Count, _option("seed", "--seed")] = None,
+    played: Annotated[bool, _option("played", "--simulate")] = False,
+    plot: Annotated[Optional[Path], _option("plot", "--plot")] = None,  # noqa: UP045
     json: Json = False,
 ) -> None:
     """Rank hardware for a question."""
@@ -84,7 +86,15 @@ def plan(
     })  # fmt: skip
     with view.progress() as told:
         answer = planning.plan(question, progress=told)
+        if played:
+            from tokenmill.planner.verify import verify_plan
+
+            answer = verify_plan(question, answer, progress=told)
     view.show_plan(answer, json=json)
+    if plot is not None:
+        from tokenmill.interface.cli.plots import draw_plan
+
+        draw_plan(answer, plot)
 
 
 @app.command(help=text.DEMO)

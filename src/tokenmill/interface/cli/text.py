@@ -53,6 +53,8 @@ OPTION = {
     "folder": "where to write it (default: the first folder of TOKENMILL_CATALOG)",
     "files": "record files to check; none = the whole catalogue",
     "seed": "seed of synthetic traffic",
+    "played": "play the real traffic against the finalists; fewest replicas by bisection",
+    "plot": "draw the options, money against speed, into this file (.svg or .png)",
 }  # fmt: skip
 
 COLUMNS = {

@@ -1,0 +1,228 @@
+"""Verify: finalists of the closed form under the real traffic, with as few replicas as it takes.
+
+The closed form knows averages and estimates tails; here every request is played, and the replicas
+of each finalist are found by bisection: the fewest with which the percentiles stay inside the
+limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from tokenmill.errors import Infeasible
+from tokenmill.placement.engines import engine
+from tokenmill.placement.layout import Layout
+from tokenmill.placement.platform import platform
+from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
+from tokenmill.planner.demand import demand_of
+from tokenmill.planner.plan import excess
+from tokenmill.planner.pricing import PriceBook, price_book
+from tokenmill.planner.question import Question
+from tokenmill.planner.scenario import TrafficTable
+from tokenmill.planner.sources import traffic_from
+from tokenmill.planner.tell import summed
+from tokenmill.simulator.cases import Case, language_model
+from tokenmill.simulator.load import Load, load
+from tokenmill.simulator.outcome import Outcome
+from tokenmill.simulator.policies import Router
+from tokenmill.simulator.run import simulate_services
+from tokenmill.simulator.service import Service
+from tokenmill.simulator.simulated import Simulated
+from tokenmill.work.precision import cache_format, weight_format
+
+__all__ = ["Verified", "verify", "verify_plan"]
+
+FINALISTS = 8
+# of traffic at a rate that was asked for, a slice is played: so many replicas and their share
+_SLICE = 8
+_MOST_DOUBLINGS = 6  # up to 64 times what the closed form found
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the simulation says of one model of an option: its outcome, and how many runs it took.
+
+    `holds` is False where no number of replicas that was tried keeps the limits; the outcome is
+    then that of the most replicas tried.
+    """
+
+    outcome: Outcome
+    holds: bool
+    runs: int
+
+
+def verify(question: Question, outcome: Outcome) -> Verified:
+    """The fewest replicas of an outcome's layout that keep a question's limits on its traffic.
+
+    Parameters: question; outcome, of the closed form, that names hardware, layout and formats.
+    Raises: DoesNotFit; Unsupported.
+    """
+    tried: dict[int, tuple[bool, Outcome]] = {}
+
+    def holds(replicas: int) -> bool:
+        if replicas not in tried:
+            tried[replicas] = _try(question, outcome, replicas)
+        return tried[replicas][0]
+
+    most = outcome.replicas << _MOST_DOUBLINGS
+    if question.gpus is not None:
+        most = max(min(most, question.gpus // (outcome.gpus // outcome.replicas)), 1)
+    found = _fewest(holds, min(outcome.replicas, most), most)
+    return Verified(tried[found or most][1], found is not None, len(tried))
+
+
+def _fewest(holds: Callable[[int], bool], start: int, most: int) -> int | None:
+    """The smallest count that holds, by doubling or halving from a start and then bisection."""
+    low, high = 0, start
+    if holds(start):
+        while high > 1 and holds(half := high // 2):
+            high = half
+        low = high // 2
+    else:
+        while not holds(high):
+            if high >= most:
+                return None
+            low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _try(question: Question, outcome: Outcome, replicas: int) -> tuple[bool, Outcome]:
+    """Whether so many replicas keep the limits, and the outcome of all of them."""
+    played = min(replicas, _SLICE) if _rescaled(question) else replicas
+    result = _play(question, outcome, played, replicas)
+    counts, told = result.counts, result.outcome
+    inside = (
+        told.ttft_s.at(question.percentile) <= (question.ttft_s or math.inf)
+        and told.tpot_s.at(question.percentile) <= (question.tpot_s or math.inf)
+    )  # fmt: skip
+    return inside and counts.done == counts.requests, _whole(told, replicas / played)
+
+
+def _play(question: Question, outcome: Outcome, played: int, replicas: int) -> Simulated:
+    service = Service(
+        _case(outcome), _layout(outcome.layout), played,
+        router=Router.LEAST_OUTSTANDING if played > 1 else Router.ROUND_ROBIN,
+    )  # fmt: skip
+    return simulate_services([service], _traffic(question, played, replicas))
+
+
+def _whole(told: Outcome, factor: float) -> Outcome:
+    """The outcome of all replicas from that of the slice that was played."""
+    if factor == 1.0:
+        return told
+    replicas = round(told.replicas * factor)
+    return replace(
+        told, replicas=replicas, gpus=told.gpus // told.replicas * replicas,
+        requests_per_s=told.requests_per_s * factor, watts=told.watts * factor,
+        input_tokens_per_s=told.input_tokens_per_s * factor,
+        output_tokens_per_s=told.output_tokens_per_s * factor,
+    )  # fmt: skip
+
+
+def _rescaled(question: Question) -> bool:
+    """Whether the question says its load itself, so that a share of it is as real as all of it."""
+    own = (
+        question.rate_per_s, question.users, question.prompt_tokens, question.output_tokens
+    )  # fmt: skip
+    return any(value is not None for value in own)
+
+
+@lru_cache(maxsize=64)
+def _traffic(question: Question, played: int, replicas: int) -> Load:
+    """The question's traffic, or the share of it that so many of all replicas get."""
+    demand = demand_of(question)
+    lengths_given = question.prompt_tokens is not None or question.output_tokens is not None
+    table = TrafficTable(trace=question.trace)
+    if lengths_given:
+        table = TrafficTable(
+            prompt_tokens=round(question.prompt_tokens or demand.prompt_mean),
+            output_tokens=round(question.output_tokens or demand.output_mean),
+        )
+    if demand.concurrency:
+        users = max(round(demand.concurrency * played / replicas), 1)
+        table = table.model_copy(update={"concurrency": users})
+    elif _rescaled(question):
+        table = table.model_copy(update={"rate_per_s": demand.rate_per_s * played / replicas})
+    return load(traffic_from(table, question.seed))
+
+
+def _case(outcome: Outcome) -> Case:
+    model, arch = language_model(outcome.model)
+    return Case(
+        platform(outcome.hardware), model, arch, weight_format(outcome.weights),
+        cache_format(outcome.cache), engine(outcome.engine),
+    )  # fmt: skip
+
+
+def _layout(text: str) -> Layout:
+    """A layout from its own text, such as "TP4·PP2"."""
+    degrees = {part[:2].lower(): int(part[2:]) for part in text.split("·")}
+    return Layout(**degrees)
+
+
+def verify_plan(
+    question: Question, plan: Plan, *, finalists: int = FINALISTS,
+    progress: Callable[[str], None] | None = None,
+) -> Plan:  # fmt: skip
+    """A plan whose best options were played against the real traffic.
+
+    Parameters: question; plan, its answer in closed form; finalists [count] to verify, in the
+    order of the plan; progress, told the name of each.
+    Returns: a Plan of the verified options alone, ranked anew; those that fail stand among the
+    refusals.
+    """
+    book = price_book(question.currency, region=question.region, own=question.prices)
+    found: list[Option] = []
+    refused = list(plan.refused)
+    runs = 0
+    for option in plan.options[:finalists]:
+        if progress is not None:
+            progress(option.hardware)
+        answer, count = _verified(question, option, book)
+        runs += count
+        if isinstance(answer, Option):
+            found.append(answer)
+        else:
+            refused.append(answer)
+    options = ranked(found, question.minimise)
+
+    def first(goal: str) -> Option | None:
+        return next(iter(ranked(found, goal)), None)
+
+    left = len(plan.options) - min(finalists, len(plan.options))
+    said = f"{len(found)} of {min(finalists, len(plan.options))} finalists hold in {runs} runs"
+    said += f"; {left} further options of the closed form were not simulated" if left else ""
+    return replace(
+        plan, options=options, refused=tuple(refused), pareto=pareto(found),
+        cheapest=first("cost"), fastest=first("latency"), greenest=first("energy"),
+        notes=(*plan.notes, said),
+    )  # fmt: skip
+
+
+def _verified(question: Question, option: Option, book: PriceBook) -> tuple[Option | Refusal, int]:
+    """The option as it was played, or why it is out, and how many runs that took."""
+    where = platform(option.hardware)
+    try:
+        answers = [verify(question, outcome) for outcome in option.outcomes]
+    except Infeasible as problem:
+        return Refusal(where.name, "memory", str(problem), "more GPUs"), 0
+    runs = sum(answer.runs for answer in answers)
+    for answer in answers:
+        if not answer.holds:
+            told = answer.outcome
+            return Refusal(
+                where.name, "latency",
+                f"{told.gpus} GPUs played against the traffic give TTFT "
+                f"{told.ttft_s.at(question.percentile):.3g} s and TPOT "
+                f"{told.tpot_s.at(question.percentile):.3g} s at p{question.percentile:g}",
+                "looser limits, or another layout",
+            ), runs  # fmt: skip
+    played = summed(question, where, tuple(answer.outcome for answer in answers), book)
+    beyond = excess(question, played)
+    return (played if beyond is None else beyond[1]), runs
