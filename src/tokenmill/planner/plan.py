@@ -216,7 +216,7 @@ def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | 
         f"costs {amount:,.0f} {spent.currency}{per}, the budget is "
         f"{budget.amount:,.0f} {budget.currency}",
         f"a budget of {needed:,.0f} {spent.currency}{per}",
-        {"budget": {"amount": needed, "currency": budget.currency}},
+        {"budget": {"amount": needed, "currency": spent.currency}},
     )  # fmt: skip
 
 
