@@ -96,7 +96,7 @@ def _fit_family(rows: Activity, known: tuple[float, float] | None = None) -> Sha
         return Shares(*x.tolist(), *(() if known is None else known))
 
     best = minimise(
-        lambda x: _watts(shares(x), rows), rows.measured_w,
+        lambda x: _watts(shares(x), rows), rows.measured_w, np.ones_like(rows.measured_w),
         _START[:size], _LOW[:size], _HIGH[:size],
     )  # fmt: skip
     return shares(best.point)

@@ -27,6 +27,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "byte_hbm3e": _byte(45, 30, 70),
     "byte_hbm4": _byte(38, 25, 60),
     "byte_gddr5": _byte(140, 90, 190),
+    "byte_gddr5x": _byte(110, 70, 150),
     "byte_gddr6": _byte(110, 70, 150),
     "byte_gddr6x": _byte(110, 75, 160),
     "byte_gddr7": _byte(90, 55, 130),
