@@ -62,7 +62,9 @@ def public_without_docstring(node: ast.AST, where: str) -> Iterator[str]:
         setter = any(ast.unparse(mark).endswith(".setter") for mark in child.decorator_list)
         if not (ast.get_docstring(child) or overload or setter):
             yield f"{where}:{child.lineno} {child.name}"
-        if isinstance(child, ast.ClassDef):
+        # a protocol tells its members in its own docstring
+        protocol = isinstance(child, ast.ClassDef) and "Protocol" in map(ast.unparse, child.bases)
+        if isinstance(child, ast.ClassDef) and not protocol:
             yield from public_without_docstring(child, where)
 
 
