@@ -13,8 +13,10 @@ __all__ = ["Minimum", "minimise"]
 Array = NDArray[np.float64]
 
 _KNEE = 0.1  # residuals beyond 10 % count linearly: a few odd rows must not bend the rest
-_STEP = 0.02
 _PRIOR = 1e-3  # holds constants that the rows say nothing about near where they started
+_STEP = 0.02
+_PROBES = (1.0, -1.0, 0.3, -0.3)
+_CYCLES = 3
 
 
 @dataclass(frozen=True)
@@ -25,28 +27,75 @@ class Minimum:
     loss: float
 
 
-def _loss(residual: Array, trust: Array) -> float:
-    size = np.abs(residual)
-    return float(trust @ np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE))
+class _Problem:
+    """Loss of log constants: a robust mean of |log(predicted / measured)|, and a weak prior."""
 
+    def __init__(
+        self, predict: Callable[[Array], Array], measured: Array, trust: Array, centre: Array,
+        low: Array, high: Array,
+    ) -> None:  # fmt: skip
+        self.predict, self.target, self.trust = predict, np.log(measured), trust / trust.sum()
+        self.centre, self.low, self.high = centre, low, high
 
-def _pull(x: Array, centre: Array) -> float:
-    return float(0.5 * _PRIOR * np.sum((x - centre) ** 2))
+    def residual(self, x: Array) -> Array:
+        """Log of predicted over measured (rows,)."""
+        return np.log(self.predict(np.exp(x))) - self.target
 
+    def loss(self, x: Array, r: Array) -> float:
+        """What is minimised, from the residual at x."""
+        size = np.abs(r)
+        rows = np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)
+        return float(self.trust @ rows + 0.5 * _PRIOR * np.sum((x - self.centre) ** 2))
 
-def _jacobian(residual: Callable[[Array], Array], x: Array, r: Array, high: Array) -> Array:
-    columns = []
-    for i in range(x.size):
-        step = _STEP if x[i] + _STEP <= high[i] else -_STEP
-        moved = x.copy()
-        moved[i] += step
-        columns.append((residual(moved) - r) / step)
-    return np.stack(columns, axis=1)
+    def slope(self, x: Array, r: Array) -> tuple[Array, Array]:
+        """Gauss-Newton matrix and gradient at x."""
+        columns = []
+        for i in range(x.size):
+            step = _STEP if x[i] + _STEP <= self.high[i] else -_STEP
+            moved = x.copy()
+            moved[i] += step
+            columns.append((self.residual(moved) - r) / step)
+        jacobian = np.stack(columns, axis=1)
+        weight = self.trust / np.maximum(np.abs(r), _KNEE)
+        normal = jacobian.T @ (jacobian * weight[:, None]) + _PRIOR * np.eye(x.size)
+        return normal, jacobian.T @ (weight * r) + _PRIOR * (x - self.centre)
+
+    def descend(self, x: Array, rounds: int) -> tuple[Array, float]:
+        """Damped Gauss-Newton steps until they gain next to nothing."""
+        r = self.residual(x)
+        loss, damping = self.loss(x, r), 1e-2
+        for _ in range(rounds):
+            normal, gradient = self.slope(x, r)
+            before = loss
+            for _ in range(8):
+                ridge = damping * np.diag(normal) + 1e-12
+                move = -np.linalg.solve(normal + np.diag(ridge), gradient)
+                trial = np.clip(x + np.clip(move, -1.0, 1.0), self.low, self.high)
+                r_trial = self.residual(trial)
+                trial_loss = self.loss(trial, r_trial)
+                if trial_loss < loss:
+                    x, r, loss, damping = trial, r_trial, trial_loss, max(damping / 5.0, 1e-6)
+                    break
+                damping *= 4.0
+            if before - loss < 1e-4 * loss:
+                break
+        return x, loss
+
+    def probe(self, x: Array, loss: float) -> tuple[Array, float]:
+        """One constant at a time, by large steps: kinks stop Gauss-Newton, not this."""
+        for i in range(x.size):
+            for step in _PROBES:
+                trial = x.copy()
+                trial[i] = np.clip(x[i] + step, self.low[i], self.high[i])
+                trial_loss = self.loss(trial, self.residual(trial))
+                if trial_loss < loss:
+                    x, loss = trial, trial_loss
+        return x, loss
 
 
 def minimise(
     predict: Callable[[Array], Array], measured: Array, trust: Array, start: Array, low: Array,
-    high: Array, rounds: int = 40,
+    high: Array, rounds: int = 30,
 ) -> Minimum:  # fmt: skip
     """Constants within [low, high] that minimise a robust mean of |log(predicted / measured)|.
 
@@ -56,36 +105,13 @@ def minimise(
     Returns: the best point found.
     Reference: Levenberg 1944, Marquardt 1963 (damping); Huber 1964 (loss).
     """
-    target, trust = np.log(measured), trust / trust.sum()
-
-    def residual(x: Array) -> Array:
-        return np.log(predict(np.exp(x))) - target
-
     floor, roof = np.log(low), np.log(high)
     centre = np.clip(np.log(start), floor, roof)
-    x = centre
-    r = residual(x)
-    loss, damping = _loss(r, trust), 1e-2
-    for _ in range(rounds):
-        weight = trust / np.maximum(np.abs(r), _KNEE)
-        jacobian = _jacobian(residual, x, r, roof)
-        normal = jacobian.T @ (jacobian * weight[:, None]) + _PRIOR * np.eye(x.size)
-        gradient = jacobian.T @ (weight * r) + _PRIOR * (x - centre)
-        improved = False
-        for _ in range(8):
-            ridge = damping * np.diag(normal) + 1e-9 * np.trace(normal) + 1e-12
-            move = -np.linalg.solve(normal + np.diag(ridge), gradient)
-            trial = np.clip(x + np.clip(move, -1.0, 1.0), floor, roof)
-            r_trial = residual(trial)
-            trial_loss = _loss(r_trial, trust) + _pull(trial, centre)
-            if trial_loss < loss:
-                improved = True
-                break
-            damping *= 4.0
-        if not improved:
-            break
-        gain = loss - trial_loss
-        x, r, loss, damping = trial, r_trial, trial_loss, max(damping / 5.0, 1e-6)
-        if gain < 1e-5 * loss:
+    problem = _Problem(predict, measured, trust, centre, floor, roof)
+    x, loss = problem.descend(centre, rounds)
+    for _ in range(_CYCLES):
+        before = loss
+        x, loss = problem.descend(*problem.probe(x, loss)[:1], rounds)
+        if before - loss < 1e-3 * loss:
             break
     return Minimum(np.exp(x), loss)

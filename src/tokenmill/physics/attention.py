@@ -78,8 +78,9 @@ def _decode(
     bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     memory_s = token_bytes / bandwidth * ramp
     compute_s = token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
-    serial_s = c.serial_clocks / (chip.boost_hz * batch)
-    return DecodeCost(base_s, np.cbrt(memory_s**3 + compute_s**3 + serial_s**3))
+    serial_s = c.serial_clocks / (chip.boost_hz * np.maximum(batch, 1.0))
+    cubes = memory_s * memory_s * memory_s + compute_s * compute_s * compute_s
+    return DecodeCost(base_s, np.cbrt(cubes + serial_s * serial_s * serial_s))
 
 
 def decode_attention_coefficients(

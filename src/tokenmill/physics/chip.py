@@ -41,7 +41,6 @@ class Gemm:
     quantisation: float  # 0 = work spreads evenly, 1 = whole waves only
     rigidity: float  # 0 = the best tile for the shape, 1 = one tile for all shapes
     row_clocks: float  # quantising one row of activations, in a kernel of its own
-    overlap: float  # exponent p of (memory^p + compute^p)^(1/p); large = perfect overlap
     throttle: float  # share lost by kernels long enough to hit the power limit
 
 
@@ -89,7 +88,7 @@ class Experts:
     sm_bytes_per_clock: float  # that one multiprocessor can stream
     foreign: float  # share of that traffic that rows of other ranks' experts still cost
     tile: float  # rows that an expert's tokens are padded to
-    overlap: float  # exponent p of (memory^p + compute^p)^(1/p)
+    exposed: float  # share of the shorter of memory and products that the longer does not hide
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class Scan:
     sm_bytes_per_clock: float  # that one multiprocessor can stream
     compute_efficiency: float
     chunk_clocks: float  # one chunk of one sequence, which must wait for the chunk before
-    overlap: float  # exponent p of (serial^p + parallel^p)^(1/p)
+    exposed: float  # share of the shorter of chain and throughput that the longer does not hide
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def moe_s(
     memory_s = touched * each * stored / (chip.memory_bytes_per_s * c.memory_efficiency)
     padded = rows + 0.5 * c.tile * touched
     compute_s = 2.0 * padded * each / (chip.flop_per_s(kind.peak) * c.compute_efficiency)
-    work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
+    work_s = np.maximum(memory_s, compute_s) + c.exposed * np.minimum(memory_s, compute_s)
     streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
     streamed = streamed + 4.0 * tokens * hidden
     stream_s = streamed / chip.stream_bytes_per_s(c.stream_efficiency, c.sm_bytes_per_clock)

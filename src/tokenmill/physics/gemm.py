@@ -45,7 +45,7 @@ def gemm_s(
     memory_s = moved / (chip.memory_bytes_per_s * c.memory_efficiency)
     compute_s = _tiles_s(chip, c, peak, kind.activation_bytes, m, n, k)
     compute_s = compute_s * (1.0 + c.throttle * compute_s / (compute_s + 1e-3))
-    work_s = (memory_s**c.overlap + compute_s**c.overlap) ** (1.0 / c.overlap)
+    work_s = np.cbrt(memory_s * memory_s * memory_s + compute_s * compute_s * compute_s)
     if kind.activation_bytes < 2.0:
         read_s = (2.0 + kind.activation_bytes) / (chip.memory_bytes_per_s * c.memory_efficiency)
         row_s = c.row_clocks / (chip.sm_count * chip.boost_hz)
@@ -73,5 +73,5 @@ def _tiles_s(chip: Chip, c: Gemm, peak: float, size: float, m: Array, n: Array, 
     if c.rigidity > 0.0:
         large = np.where(m <= 128.0, time_s[..., 2], time_s[..., 3])
         usual = np.where(m <= 64.0, time_s[..., 1], large)
-        best = best * (usual / best) ** c.rigidity
+        best = best + c.rigidity * (usual - best)
     return best

@@ -80,7 +80,8 @@ def chunk_scan_s(
     memory_s = moved / chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     compute_s = rows * token_flop / (chip.flop_per_s("bf16") * c.compute_efficiency)
     serial_s = c.chunk_clocks * np.ceil(tokens / chunk) / chip.boost_hz
-    scan_s = (serial_s**c.overlap + (memory_s + compute_s) ** c.overlap) ** (1.0 / c.overlap)
+    parallel_s = memory_s + compute_s
+    scan_s = np.maximum(serial_s, parallel_s) + c.exposed * np.minimum(serial_s, parallel_s)
     result: Array = c.launch_clocks / chip.boost_hz + scan_s
     return result
 

@@ -26,7 +26,7 @@ _SCAN = {
     "sm_bytes_per_clock": (1.0, 30.0, 300.0),
     "compute_efficiency": (0.005, 0.08, 1.0),
     "chunk_clocks": (10.0, 3e3, 1e5),
-    "overlap": (1.0, 2.0, 8.0),
+    "exposed": (0.01, 0.5, 1.0),
 }
 
 
