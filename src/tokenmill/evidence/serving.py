@@ -150,6 +150,8 @@ def _states(setup: Setup, *, closed: bool) -> tuple[Steady, Demand, Scalar]:
     room = float(np.maximum((has - needs) / per_sequence + 1.0, 1.0)[0, 0]) if fits else 1.0
     most = max(min(room * setup.layout.dp, setup.case.engine.sequences), 1.0)
     grid = np.append(_GRID[most > _GRID], most)
+    if not closed:
+        grid = np.concatenate(([0.01, 0.1, 0.3, 0.6], grid))
     return steady(times, setup.demand, grid[None, :], closed=closed), setup.demand, grid
 
 

@@ -30,6 +30,7 @@ __all__ = ["Case", "Grid", "evaluate", "language_model", "usual_formats"]
 
 Scalar = Any
 _BATCHES = 48
+_SPARSE = np.array([0.03, 0.1, 0.25, 0.5, 0.75])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,9 @@ def evaluate(case: Case, demand: Demand, percentile: float, most_gpus: int | Non
     most = min(platform.most_gpus, most_gpus or platform.most_gpus)
     layouts = legal_layouts(case.arch, most, platform.domain_gpus)
     times = case.times(layouts)
-    batches = batch_grid(case.engine)
-    state = steady(times, demand, batches[None, :], closed=demand.rate_per_s == 0)
+    closed = demand.rate_per_s == 0
+    batches = batch_grid(case.engine, closed=closed)
+    state = steady(times, demand, batches[None, :], closed=closed)
     ttft_s, tpot_s = tail(state, demand, percentile)
     needs, per_sequence, has = memory_need(case, times, demand)
     room = np.floor((has - needs) / per_sequence) + 1.0
@@ -129,10 +131,13 @@ def evaluate(case: Case, demand: Demand, percentile: float, most_gpus: int | Non
     return Grid(case, layouts, times, batches, state, ttft_s, tpot_s, needs, has, fits)
 
 
-def batch_grid(engine: Engine) -> Scalar:
-    """Batches to try: every small one, then even steps of a logarithmic scale."""
+def batch_grid(engine: Engine, *, closed: bool) -> Scalar:
+    """Batches to try: every small one, then even steps of a logarithmic scale.
+
+    Open loads also leave an instance idle between requests: batches below 1 are means.
+    """
     grid = np.unique(np.round(np.geomspace(1.0, engine.sequences, _BATCHES)))
-    return grid.astype(float)
+    return grid.astype(float) if closed else np.concatenate((_SPARSE, grid))
 
 
 def memory_need(case: Case, times: StepTimes, demand: Demand) -> tuple[Scalar, Scalar, float]:

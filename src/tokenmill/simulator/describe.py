@@ -151,15 +151,17 @@ def outcome(
     state = steady(times, demand, np.array([[wanted]]), closed=closed)
     full = _first(state.requests_per_s)
     rate = full if closed or batch is not None else min(offered, full)
-    busy = min(rate / full, 1.0)
+    busy = min(rate / full, 1.0) * min(_first(state.batch), 1.0)
     return _assemble(case, layout, demand, replicas, times, state, rate, busy, wanted >= most)
 
 
 def _batch(times: StepTimes, demand: Demand, offered: float, most: float, *, closed: bool) -> float:
     """Sequences decoding at once under an offered load: a rate, or requests in flight."""
-    grid = np.append(np.geomspace(1.0, most, 40)[:-1], most) if most > 1 else np.array([1.0])
+    least = 1.0 if closed else 0.01
+    grid = np.append(np.geomspace(least, most, 40)[:-1], most)
     state = steady(times, demand, grid[None, :], closed=closed)
     row = (state.concurrency if closed else state.requests_per_s)[0]
+    # fewer requests than the sparsest point leave the instance idle for the rest of the time
     return float(np.interp(offered, np.maximum.accumulate(row), grid))
 
 
@@ -169,7 +171,7 @@ def _assemble(
 ) -> Outcome:  # fmt: skip
     ttft, tpot, e2e = latencies(state, demand)
     batch, chunk = _first(state.batch), _first(state.chunk_tokens)
-    decode = tuple(decode_parts(times, batch, demand.context_mean))
+    decode = tuple(decode_parts(times, max(batch, 1.0), demand.context_mean))
     prefill = tuple(prefill_parts(times, chunk, (demand.prompt_mean - chunk) / 2.0))
     power = case.platform.power
     busy_w = _first(gpu_watts(
@@ -186,7 +188,7 @@ def _assemble(
         model=case.model.slug, hardware=case.platform.name,
         accelerator=case.platform.accelerator.slug, layout=str(layout),
         weights=case.weights.name, cache=case.cache.name, engine=case.engine.name,
-        gpus=gpus, replicas=replicas, batch=batch * busy, ttft_s=ttft, tpot_s=tpot, e2e_s=e2e,
+        gpus=gpus, replicas=replicas, batch=batch, ttft_s=ttft, tpot_s=tpot, e2e_s=e2e,
         requests_per_s=rate * replicas, input_tokens_per_s=rate * replicas * demand.prompt_mean,
         output_tokens_per_s=output, utilisation=busy,
         memory=memory_use(case, times, layout, demand, batch), gpu_watts=draw, watts=watts,

@@ -2,9 +2,10 @@
 
 With b sequences decoding and requests of p prompt and o output tokens, a request completes every
 o/b steps and brings ceil(p/c) chunks of prefill, so a share f = ceil(p/c) b/o of the steps carries
-a chunk of c tokens. The mean step T = T_decode + f (T_mixed - T_decode) is the time per output
-token. Prefills queue as in M/G/1 (Pollaczek-Khinchine, with Kingman's factor for bursts).
-Everything is a function of b; a rate or a concurrency is met by looking b up.
+a chunk of c tokens of others; b below 1 is an instance that often has nothing to do. The mean step
+T = T_decode + f (T_mixed - T_decode) is the time per output token. Prefills queue as in M/G/1
+(Pollaczek-Khinchine, with Kingman's factor for bursts). Everything is a function of b; a rate or a
+concurrency is met by looking b up.
 """
 
 from __future__ import annotations
@@ -64,8 +65,13 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
     chunks = prompt / chunk
     # prefill keeps pace with decode only while a request's chunks are no more than its steps
     batch = np.minimum(batch, np.maximum(output / chunks, 1.0))
-    decode, mixed = times.both_steps_s(batch, demand.context_mean, chunk, (prompt - chunk) / 2.0)
-    share = np.minimum(chunks * batch / output, 1.0)
+    decode, mixed = times.both_steps_s(
+        np.maximum(batch, 1.0), demand.context_mean, chunk, (prompt - chunk) / 2.0
+    )
+    # whose prefills a decoding request meets: all but its own where users wait for answers, as many
+    # as there are requests where arrivals know nothing of each other (PASTA)
+    others = np.maximum(batch - 1.0, 0.0) if closed else batch
+    share = np.minimum(chunks * others / output, 1.0)
     step = decode + share * (mixed - decode)
     rate = batch / (output * step)
     alone = chunks * mixed + engine.request_s
