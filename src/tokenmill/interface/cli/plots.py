@@ -160,18 +160,21 @@ def _front(plan: Plan, options: Sequence[Option], panel: Any) -> None:
     for option in options:
         best = id(option) in front or option.hardware in names
         cost = float(option.per_hour.amount) if option.per_hour else 0.0
-        panel.scatter(cost, option.tpot_s, color=_BLUE if best else _SOFT, edgecolor=_INK,
+        panel.scatter(cost, option.tpot_s * 1e3, color=_BLUE if best else _SOFT, edgecolor=_INK,
                       linewidth=0.6, s=36, zorder=3)  # fmt: skip
         panel.annotate(
             f"{option.hardware} · {option.joules_per_output_token:.2g} J",
-            (cost, option.tpot_s), xytext=(6, 4), textcoords="offset points", fontsize=8,
+            (cost, option.tpot_s * 1e3), xytext=(6, 4), textcoords="offset points", fontsize=8,
         )  # fmt: skip
     for colour, label in ((_BLUE, TEXT["front"]), (_SOFT, TEXT["beaten"])):
         panel.scatter([], [], color=colour, edgecolor=_INK, linewidth=0.6, s=36, label=label)
     panel.set_xscale("log")
     panel.set_yscale("log")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}")
     panel.set_xlabel(TEXT["cost"].format(currency=plan.currency))
     panel.set_ylabel(TEXT["tokens_axis"])
     panel.set_title(", ".join(plan.models), loc="left")
-    panel.margins(x=0.2)
+    panel.margins(x=0.3, y=0.15)
     _legend(panel, 2)

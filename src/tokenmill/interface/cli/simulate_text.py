@@ -102,7 +102,7 @@ FIGURE = {
     "time": "time (s)", "running": "running", "waiting": "waiting", "requests": "requests",
     "kv": "share of KV blocks", "watts_axis": "power at the wall (kW)",
     "latency": "seconds", "share": "share of requests",
-    "ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "slo": "SLO", "tokens_axis": "TPOT (s)",
+    "ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "slo": "SLO", "tokens_axis": "TPOT (ms)",
     "cost": "cost per hour ({currency})", "front": "on the Pareto front",
     "beaten": "beaten by another",
 }  # fmt: skip
