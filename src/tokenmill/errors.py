@@ -41,6 +41,11 @@ __all__ = [
 class TokenmillError(Exception):
     """Anything tokenmill refuses on purpose; `str()` is one line for a person."""
 
+    def __str__(self) -> str:
+        # names and quantities are quoted as they came: no line breaks, no terminal codes
+        text = super().__str__()
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
 
 class InputError(TokenmillError, ValueError):
     """The question is wrong: mend it and ask again."""

@@ -80,12 +80,15 @@ _BASE = {
 _CURRENCY_SIGN = {"¥": "JPY", "￥": "JPY", "$": "USD", "€": "EUR", "円": "JPY"}
 _CURRENCIES = ("JPY", "USD", "EUR")
 
-_NUMBER = r"[+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+# Commas group thousands: "1,5" is refused, since half of the world means 1.5 and half nothing.
+_WHOLE = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:_\d+)*"
+_NUMBER = rf"[+-]?(?:(?:{_WHOLE})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_BARE = re.compile(rf"\s*{_NUMBER}\s*$")
 _QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*(.*?)\s*$")
 
 
-def _number(text: str, whole: str) -> float:
-    value = float(text.replace(",", "").replace("_", ""))
+def _number(text: str, factor: float, whole: str) -> float:
+    value = float(text.replace(",", "").replace("_", "")) * factor
     if not math.isfinite(value):
         raise BadUnit(f'"{whole[:60]}" is not a finite number')
     return value
@@ -112,13 +115,17 @@ def parse_any(text: str | int | float) -> tuple[float, str]:
     bare number has "1".
     Raises: BadUnit where the number or the unit cannot be read.
     """
-    if isinstance(text, bool):
-        raise BadUnit(f"{text} is not a quantity")
-    if isinstance(text, int | float):
-        if not math.isfinite(text):
-            raise BadUnit(f"{text} is not a finite number")
-        return float(text), "1"
-    return _parse_text(text)
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise BadUnit(f"{str(text)[:60]} is not a quantity")
+    if isinstance(text, str):
+        return _parse_text(text)
+    try:
+        value = float(text)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise BadUnit(f"{str(text)[:60]} is not a finite number")
+    return value, "1"
 
 
 @lru_cache(maxsize=4096)
@@ -138,7 +145,7 @@ def _parse_text(text: str) -> tuple[float, str]:
     found = _unit(match[2])
     if found is None:
         raise BadUnit(f'unknown unit "{match[2][:40]}" in "{text[:60]}"')
-    return _number(match[1], text) * found[1], found[0]
+    return _number(match[1], found[1], text), found[0]
 
 
 def _money(text: str, code: str, whole: str) -> tuple[float, str]:
@@ -146,24 +153,25 @@ def _money(text: str, code: str, whole: str) -> tuple[float, str]:
     scale = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "万": 1e4, "億": 1e8}
     if not match or match[2] not in scale:
         raise BadUnit(f'"{whole[:60]}" is not an amount of money; write "¥3,000,000" or "$2.5"')
-    return _number(match[1], whole) * scale[match[2]], f"money:{code}"
+    return _number(match[1], scale[match[2]], whole), f"money:{code}"
 
 
 def parse(text: str | int | float, dimension: str) -> float:
     """Read a quantity that must have the given dimension.
 
-    Parameters: text as in `parse_any`; dimension, such as "time", "bytes/s", "power", "money"
-    or "1". A bare number is taken to be in the base unit already.
+    Parameters: text as in `parse_any`; dimension, such as "time", "bytes/s", "power" or "1".
+    A bare number is taken to be in the base unit already.
     Returns: the value in the base unit [of `dimension`].
-    Raises: BadUnit for another dimension.
+    Raises: BadUnit for another dimension, or a number that cannot be read.
     """
     value, found = parse_any(text)
-    if found == dimension or (isinstance(text, int | float) or found == "1"):
+    if found == dimension or not isinstance(text, str) or _BARE.match(text):
         return value
     if {found, dimension} == {"1/s", "tokens/s"} and dimension == "1/s":
-        raise BadUnit(f'"{text}" is a token rate, a request rate is needed ("5 req/s")')
+        raise BadUnit(f'"{text[:60]}" is a token rate, a request rate is needed ("5 req/s")')
     base = _BASE.get(dimension, dimension)
-    raise BadUnit(f'"{text}" is a {found} quantity, {dimension} (such as {base}) is needed')
+    what = f"a {found} quantity" if found != "1" else "a number without a unit"
+    raise BadUnit(f'"{text[:60]}" is {what}, {dimension} (such as {base}) is needed')
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:
@@ -172,12 +180,21 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return f"{value} {unit}".strip()
     if value == 0:
         return f"0 {unit}".strip()
-    for prefix in ("E", "P", "T", "G", "M", "k", "", "m", "µ", "n"):
+    # a pure number has no milli: 0.05, not "50 m"
+    for prefix in ("E", "P", "T", "G", "M", "k", "", *(("m", "µ", "n") if unit else ())):
         if abs(value) >= _SI[prefix] * (1 - 10.0**-digits / 2):
             return f"{value / _SI[prefix]:.{digits}g} {prefix}{unit}".strip()
     return f"{value:.{digits}g} {unit}".strip()
 
 
 def format_quantity(value: float, dimension: str, digits: int = 3) -> str:
-    """A value [base unit of `dimension`] as text that `parse` reads back."""
-    return format_si(value, _BASE.get(dimension, ""), digits)
+    """A value [base unit of `dimension`] as text that `parse_any` reads back."""
+    unit = _BASE.get(dimension, "")
+    if dimension.startswith("money:"):
+        return f"{value:,.{max(digits, 12)}g} {dimension.removeprefix('money:')}"
+    if dimension == "mass":  # the base unit has a prefix of its own
+        heavy = abs(value) >= 1e3
+        return f"{value / 1e3:.{digits}g} t" if heavy else format_si(value * 1e3, "g", digits)
+    if unit in _UNITS and _UNITS[unit][2]:
+        return format_si(value, unit, digits)
+    return f"{value:.{digits}g} {unit}".strip()

@@ -43,6 +43,7 @@ __all__ = [
     "records",
     "resolve",
     "sources",
+    "spellings",
     "system",
 ]
 
@@ -77,6 +78,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadRecord(path, "", f"not valid TOML: {problem}") from None
     except UnicodeDecodeError:
         raise BadRecord(path, "", "not UTF-8 text") from None
+    except RecursionError:
+        raise BadRecord(path, "", "nested too deeply for a record") from None
+    except ValueError as problem:  # a number of thousands of digits
+        raise BadRecord(path, "", f"not valid TOML: {problem}") from None
     except OSError as problem:
         raise BadRecord(path, "", f"cannot be read: {problem.strerror}") from None
 
@@ -105,7 +110,12 @@ def _aliases(kind: str, _user_folders: str) -> dict[str, str]:
     """Canonical alias to slug. Read by pattern: parsing every file would cost 100 times more."""
     index: dict[str, str] = {}
     for slug, path in files(kind).items():
-        match = _ALIASES.search(path.read_text(encoding="utf-8", errors="replace"))
+        try:
+            with path.open("rb") as file:
+                text = file.read(_LIMIT_BYTES).decode(errors="replace")
+        except OSError:
+            continue  # asking for the record itself says why it cannot be read
+        match = _ALIASES.search(text)
         for alias in _QUOTED.findall(match[1]) if match else ():
             index.setdefault(canonical(alias), slug)
     return index
@@ -127,7 +137,12 @@ def resolve(kind: str, name: str) -> str:
             return candidate
         if candidate in index:
             return index[candidate]
-    raise UnknownName(kind.rstrip("s"), name, [*known, *index])
+    raise UnknownName(kind.rstrip("s"), name, spellings(kind))
+
+
+def spellings(kind: str) -> list[str]:
+    """Every slug and alias of a kind, for "did you mean"."""
+    return [*files(kind), *_aliases(kind, os.environ.get("TOKENMILL_CATALOG", ""))]
 
 
 def figure(
@@ -184,7 +199,7 @@ def sources(table: Mapping[str, Any], path: Path) -> dict[str, Source]:
     Raises: BadRecord.
     """
     result = {}
-    for key, value in table.get("sources", {}).items():
+    for key, value in _section(table, "sources", path).items():
         try:
             result[key] = Source.model_validate(value)
         except ValidationError as problem:
@@ -194,16 +209,26 @@ def sources(table: Mapping[str, Any], path: Path) -> dict[str, Source]:
     return result
 
 
+def _section(table: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    """A table of the file, empty where there is none. Raises: BadRecord."""
+    section = table.get(name, {})
+    if not isinstance(section, Mapping):
+        raise BadRecord(path, name, f"write it as a table: [{name}]")
+    return section
+
+
 def _figures(
     table: Mapping[str, Any], section: str, known: Mapping[str, str],
     found: Mapping[str, Source], path: Path,
 ) -> dict[str, Figure]:  # fmt: skip
     result = {}
-    for key, cell in table.get(section, {}).items():
+    for key, cell in _section(table, section, path).items():
         dimension = known.get(key, known.get("*", ""))
         if key not in known and "*" not in known:
-            hint = UnknownName("key", key, known)
-            raise BadRecord(path, f"{section}.{key}", str(hint))
+            hint = str(UnknownName("key", key, known))
+            if "spars" in key:
+                hint = "peaks are dense; write the dense figure, half of the sparse one"
+            raise BadRecord(path, f"{section}.{key}", hint)
         if dimension == "any":
             value = cell.get("value") if isinstance(cell, Mapping) else None
             try:
@@ -211,6 +236,8 @@ def _figures(
             except BadUnit as problem:
                 raise BadRecord(path, f"{section}.{key}", str(problem)) from None
         result[key] = figure(cell, f"{section}.{key}", dimension, found, path)
+        if "*" not in known and result[key].low <= 0:
+            raise BadRecord(path, f"{section}.{key}", "must be above zero; leave out what is none")
     return result
 
 
@@ -221,6 +248,8 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     """
     table = read_toml(path)
     found = sources(table, path)
+    if "slug" in table:
+        raise BadRecord(path, "slug", "the name of the file is the slug; remove the key")
     content: dict[str, Any] = {"slug": path.stem, "sources": found}
     for section, known in FIELDS[kind].items():
         content[section] = _figures(table, section, known, found, path)
@@ -230,7 +259,7 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadRecord(path, where, first["msg"]) from None
+        raise BadRecord(path, where, first["msg"].removeprefix("Value error, ")) from None
     return record
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tokenmill.catalog.figure import KINDS, Figure, Kind, Source
 from tokenmill.errors import NoPeak, Unsupported
 
 __all__ = ["FIELDS", "Accelerator", "Calibration", "Model", "Record", "System"]
+
+
+# Dense 16-bit FLOP of one multiprocessor in a clock (makers' architecture papers).
+_PER_CLOCK = {
+    "volta": 1024, "turing": 1024, "ampere": 2048, "ada": 1024, "hopper": 4096,
+    "blackwell": 8192, "blackwell-ultra": 8192, "blackwell-geforce": 1024,
+}  # fmt: skip
 
 
 class Record(BaseModel):
@@ -57,6 +64,25 @@ class Accelerator(Record):
     market: Literal["datacenter", "workstation", "consumer", "laptop", "embedded"]
     dies: int = 1
     peaks: dict[str, Figure] = {}
+
+    @model_validator(mode="after")
+    def _dense(self) -> Self:
+        clocks = self._clocks()
+        for key, most in (("fp16", 1.0), ("bf16", 1.0), ("fp8", 2.0)):
+            if key in self.peaks and self.peaks[key].value > 1.2 * most * clocks:
+                raise ValueError(
+                    f"peaks.{key} is more than its multiprocessors can do in a clock; "
+                    "peaks are dense: write half of a sparse figure"
+                )
+        return self
+
+    def _clocks(self) -> float:
+        """The dense 16-bit peak [FLOP/s] that the family's multiprocessors could reach."""
+        known = self.architecture in _PER_CLOCK and {"sm_count", "boost_clock"} <= set(self.figures)
+        if not known:
+            return float("inf")
+        each = _PER_CLOCK[self.architecture] * self.figures["boost_clock"].high
+        return each * self.figures["sm_count"].high
 
     def peak(self, precision: str) -> Figure:
         """The dense peak [FLOP/s] at a precision. Raises: NoPeak."""

@@ -69,7 +69,7 @@ def platform(name: str) -> Platform:
     try:
         machine = load.system(name)
     except UnknownName:
-        known = [*load.names("accelerators"), *load.names("systems")]
+        known = [*load.spellings("accelerators"), *load.spellings("systems")]
         raise UnknownName("hardware", name, known) from None
     if machine.accelerator == _ANY:
         raise InputError(f"{machine.slug} is a machine without a GPU; name the card instead")

@@ -64,7 +64,7 @@ def _find(kind: str, name: str | None) -> Record:
             return look_up(kind)
         except UnknownName:
             continue
-    known = [*_KINDS, *(slug for key in _KINDS for slug in load.names(key))]
+    known = [*_KINDS, *(name for key in _KINDS for name in load.spellings(key))]
     raise UnknownName("kind or record", kind, known)
 
 
