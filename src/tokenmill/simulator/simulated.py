@@ -18,11 +18,11 @@ from tokenmill.simulator.load import Load
 from tokenmill.simulator.outcome import Distribution, Outcome
 from tokenmill.simulator.played import Played
 from tokenmill.simulator.policies import Status
+from tokenmill.work.workload import PERCENTILES, quantiles
 
 __all__ = ["Counts", "PerRequest", "Served", "Simulated", "Slo", "Timeline", "distribution"]
 
 Floats = NDArray[np.float64]
-SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,4 +239,4 @@ def distribution(values: Floats) -> Distribution:
     known = values[~np.isnan(values)]
     if len(known) == 0:
         return Distribution(*[math.nan] * 6)
-    return Distribution(float(known.mean()), *np.quantile(known, SHARES).tolist())
+    return Distribution(float(known.mean()), *quantiles(known, PERCENTILES))

@@ -25,7 +25,6 @@ from tokenmill.simulator.played import Played, Series
 from tokenmill.simulator.policies import Bound, Pool
 from tokenmill.simulator.service import Service
 from tokenmill.simulator.simulated import (
-    SHARES,
     Counts,
     PerRequest,
     Served,
@@ -34,7 +33,7 @@ from tokenmill.simulator.simulated import (
     distribution,
 )
 from tokenmill.work.traffic import Floats
-from tokenmill.work.workload import Demand
+from tokenmill.work.workload import PERCENTILES, Demand
 
 __all__ = ["Fleet", "served", "timeline", "wall_watts"]
 
@@ -163,13 +162,13 @@ def _gaps(
     """Gaps between tokens: the mean exact, percentiles from the engine's histogram."""
     gaps = each.played.gaps
     merged = type(gaps)(gaps.edges_s, gaps.counts[list(pools)].sum(axis=0, keepdims=True))
-    quantiles = [merged.quantile_s(share) for share in SHARES]
+    spread_s = [merged.quantile_s(percentile / 100.0) for percentile in PERCENTILES]
     done = mine & each.played.done
     tokens = each.load.requests.output_tokens[done] - 1.0
     spent_s = (each.e2e_s - each.ttft_s)[done]
     total = float(tokens[tokens > 0].sum())
     mean_s = float(spent_s[tokens > 0].sum()) / total if total else float("nan")
-    return Distribution(mean_s, *quantiles)
+    return Distribution(mean_s, *spread_s)
 
 
 def _outcome(

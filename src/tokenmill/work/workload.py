@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tokenmill.errors import InputError
 
-__all__ = ["PERCENTILES", "Demand", "demand_from_lengths", "fixed_demand"]
+__all__ = ["PERCENTILES", "Demand", "demand_from_lengths", "fixed_demand", "quantiles"]
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -88,8 +89,19 @@ def demand_from_lengths(
         context_mean=float((outputs * (prompts + outputs / 2)).sum() / outputs.sum()),
         prompt_variation=float(prompts.var() / mean_prompt**2) if mean_prompt else 0.0,
         burstiness=burstiness,
-        prompt_quantiles=tuple(float(x) for x in np.percentile(prompts, PERCENTILES)),
-        output_quantiles=tuple(float(x) for x in np.percentile(outputs, PERCENTILES)),
+        prompt_quantiles=quantiles(prompts, PERCENTILES),
+        output_quantiles=quantiles(outputs, PERCENTILES),
         longest=float((prompts + outputs).max()),
         origin=origin,
     )
+
+
+def quantiles(values: Any, percentiles: Sequence[float]) -> tuple[float, ...]:
+    """Percentiles [%] of an array of at least one value, linear between values.
+
+    As numpy gives them, but without numpy.ma, whose import costs more than the sort.
+    """
+    ordered = np.sort(values)
+    places = np.asarray(percentiles) / 100.0 * (len(ordered) - 1)
+    found: tuple[float, ...] = tuple(np.interp(places, np.arange(len(ordered)), ordered).tolist())
+    return found
