@@ -22,6 +22,9 @@ __all__ = ["Steady", "steady", "tail"]
 
 Scalar = Any
 _Z = (0.0, 1.2816, 1.6449, 2.3263, 3.0902)  # normal quantiles at PERCENTILES
+# Answers shorter than the median feel each prefill more; read off simulated conversation hours of
+# three fleets at 17, 36 and 65 % prefill load.
+_SHORT_ANSWERS = 1.6
 _BUSIEST = 0.98  # a queue this full no longer has a useful mean wait
 
 
@@ -111,5 +114,11 @@ def tail(state: Steady, demand: Demand, percentile: float) -> tuple[Scalar, Scal
     meetings = np.maximum(demand.output_quantiles[0], 1.0)
     share = np.clip(state.mixed_share, 0.0, 1.0)
     jitter = (state.mixed_step_s - state.decode_step_s) * np.sqrt(share * (1 - share) / meetings)
-    bursts = np.sqrt(max(demand.burstiness, 1.0))
-    return ttft, state.tpot_s + _Z[at] * bursts * jitter
+    # prompts differ, and a queue that is long for one request is long for its neighbours
+    crowding = _SHORT_ANSWERS * np.sqrt(spread_of(demand)) / (1.0 - busy) ** 0.75
+    return ttft, state.tpot_s + _Z[at] * crowding * jitter
+
+
+def spread_of(demand: Demand) -> float:
+    """Second moment of prompt lengths over their squared mean; bursts count as much."""
+    return 1.0 + max(demand.prompt_variation, demand.burstiness - 1.0, 0.0)
