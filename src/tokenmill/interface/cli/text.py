@@ -83,7 +83,7 @@ EVALUATED = "{count:,} configurations evaluated in closed form"
 NO_PRICE = "no price"
 FOOT_BASIS = (
     "rent: market rent per GPU-hour; own: purchase over four years with electricity. "
-    "Power is at the wall, without cooling."
+    "Power is at the wall, without cooling; racks are bought whole."
 )
 FOOT_STALE = "* price older than a year"
 
