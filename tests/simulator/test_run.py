@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.services import ONE, case, chat
 from tokenmill.errors import DoesNotFit, InputError, Unsupported
-from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
-from tokenmill.placement.platform import platform
-from tokenmill.simulator.cases import Case, language_model
+from tokenmill.simulator.cases import language_model
 from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.load import Stage, chain, load, side_by_side
 from tokenmill.simulator.play import Run
@@ -27,29 +25,9 @@ from tokenmill.simulator.service import Prefill, Service, Speculation, pools_of
 from tokenmill.simulator.simulated import Counts, Simulated, Slo
 from tokenmill.work.arrivals import ClosedLoop, OpenLoop, closed_loop, open_loop
 from tokenmill.work.lengths import Fixed, LogNormal
-from tokenmill.work.precision import cache_format, weight_format
 from tokenmill.work.traces import read_trace
 from tokenmill.work.traffic import Prefixes, Traffic
 from tokenmill.work.workload import fixed_demand
-
-ONE = Layout()
-
-
-@lru_cache
-def case(
-    model: str = "llama-3.1-8b", on: str = "h100", weights: str = "bf16", runs_on: str = "vllm"
-) -> Case:
-    record, arch = language_model(model)
-    return Case(
-        platform(on), record, arch, weight_format(weights), cache_format("bf16"), engine(runs_on)
-    )
-
-
-def chat(requests: int = 300, rate_per_s: float = 4.0, seed: int = 0) -> Traffic:
-    return open_loop(
-        OpenLoop(rate_per_s), LogNormal(900, 1.0, high=8000), LogNormal(150, 0.8, high=1200),
-        requests=requests, seed=seed,
-    )  # fmt: skip
 
 
 def conserved(counts: Counts, offered: int) -> None:

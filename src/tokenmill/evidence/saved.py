@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def whole(path: Path, write: Callable[[Path], Any]) -> None:
     except OSError as problem:
         raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be in place by now, or never have been
+            scratch.unlink()
 
 
 def _write_requests(result: Simulated, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tokenmill.errors import InputError, UnknownName
+from tokenmill.errors import InputError
 from tokenmill.placement import layout as layouts
 from tokenmill.placement.engines import engine as engine_of
 from tokenmill.placement.layout import Layout
@@ -229,8 +229,11 @@ def _speculation(case: Case, table: SpeculationTable) -> Speculation:
 
 
 def _named(kind: type[Kind], name: str) -> Kind:
-    """A policy by its name. Raises: UnknownName."""
+    """A policy by its name. Raises: InputError with the names there are."""
     try:
         return kind(name)
     except ValueError:
-        raise UnknownName(kind.__name__.lower(), name, [item.value for item in kind]) from None
+        known = ", ".join(item.value for item in kind)
+        raise InputError(
+            f'unknown {kind.__name__.lower()} "{name[:40]}"; choose one of {known}'
+        ) from None

@@ -102,6 +102,11 @@ def quantiles(values: Any, percentiles: Sequence[float]) -> tuple[float, ...]:
     As numpy gives them, but without numpy.ma, whose import costs more than the sort.
     """
     ordered = np.sort(values)
-    places = np.asarray(percentiles) / 100.0 * (len(ordered) - 1)
-    found: tuple[float, ...] = tuple(np.interp(places, np.arange(len(ordered)), ordered).tolist())
-    return found
+    found = []
+    for percentile in percentiles:
+        place = percentile / 100.0 * (len(ordered) - 1)
+        below = int(place)
+        above = min(below + 1, len(ordered) - 1)
+        share = place - below
+        found.append(float(ordered[below] * (1.0 - share) + ordered[above] * share))
+    return tuple(found)
