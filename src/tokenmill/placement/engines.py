@@ -1,17 +1,33 @@
-"""Serving engines: limits and host times, as plain floats for the step times."""
+"""Serving engines: limits and host times, as plain floats for the step times.
+
+An engine is a record "engine-NAME"; what an older line of its versions did otherwise is a record
+of its own that inherits the rest.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tokenmill.catalog import load
+from tokenmill.catalog.figure import Figure
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 
 __all__ = ["Engine", "engine", "engine_names"]
 
 _PREFIX = "engine-"
+# Lines of versions that work differently: engine -> (first version after it, first date after it,
+# record). vLLM rewrote its core with 0.8 (V1), TensorRT-LLM left its C++ runtime with 0.18.
+_ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
+    "vllm": (((0, 8), "2025-02", "vllm-v0"),),
+    "tensorrt-llm": (((0, 18), "2025-03", "tensorrt-llm-cpp"),),
+}
+# Versions of libraries below the engine, which some publications state instead of its own.
+_OTHERS = re.compile(r"(?:tensorrt|cuda|rocm|pytorch|cu|runtime)[ :-]?v?\d[\d.]*", re.IGNORECASE)
+_VERSION = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})(?:\.\w|\D|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +38,8 @@ class Engine:
     memory_share [1] of the GPU's memory that it may take, reserve_bytes [B] for its runtime,
     host_step_s [s] per step, host_sequence_s [s] per running sequence and step, host_prefill_s
     [s] per prefill chunk, request_s [s] per request outside the steps (HTTP, tokeniser).
+    tensor_share and stream_share [1] are the rates of its own kernels over those on record, of
+    products and of reading weights; 1 for engines that run the kernels on record.
     """
 
     name: str
@@ -33,10 +51,12 @@ class Engine:
     host_sequence_s: float
     host_prefill_s: float
     request_s: float
+    tensor_share: float
+    stream_share: float
     record: Calibration
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return hash(self.record.slug)
 
 
 def engine_names() -> list[str]:
@@ -45,9 +65,35 @@ def engine_names() -> list[str]:
     return [slug.removeprefix(_PREFIX) for slug in slugs if slug.startswith(_PREFIX)]
 
 
-@lru_cache(maxsize=64)
-def engine(name: str) -> Engine:
-    """The engine of that name. Raises: UnknownName."""
+@lru_cache(maxsize=256)
+def engine(name: str, version: str = "", date: str = "") -> Engine:
+    """The engine of that name, in the line of versions that a version or a date belongs to.
+
+    Parameters: name or alias; version as its makers write it; date ("2024-05-01"), where the
+    version is not stated. The newest line where neither is.
+    Raises: UnknownName.
+    """
+    record = _record(name)
+    own = record.slug.removeprefix(_PREFIX)
+    stated = _version(version)
+    for first_after, day_after, older in _ERAS.get(own, ()):
+        if (stated and stated < first_after) or (not stated and date and date < day_after):
+            return _engine(own, _record(older))
+    return _engine(_base(own), record)
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    found = _VERSION.search(_OTHERS.sub("", text))
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _base(slug: str) -> str:
+    """The engine whose kernels a record's engine runs."""
+    lines = {line: name for name, eras in _ERAS.items() for _, _, line in eras}
+    return lines.get(slug, slug)
+
+
+def _record(name: str) -> Calibration:
     slug = _PREFIX + load.canonical(name).removeprefix("dynamo+")
     try:
         record = load.calibration(slug)
@@ -58,9 +104,23 @@ def engine(name: str) -> Engine:
             raise UnknownName("engine", name, engine_names()) from None
     if record.family != "engine":
         raise UnknownName("engine", name, engine_names())
-    value = record.value
+    return record
+
+
+def _figures(record: Calibration) -> Mapping[str, Figure]:
+    if not record.inherits:
+        return record.figures
+    return {**_figures(_record(record.inherits)), **record.figures}
+
+
+def _engine(name: str, record: Calibration) -> Engine:
+    figures = _figures(record)
+
+    def value(key: str, default: float = 1.0) -> float:
+        return figures[key].value if key in figures else default
+
     return Engine(
-        name=record.slug.removeprefix(_PREFIX),
+        name=name,
         step_tokens=int(value("step_tokens")),
         sequences=int(value("sequences")),
         memory_share=value("memory_share"),
@@ -69,5 +129,7 @@ def engine(name: str) -> Engine:
         host_sequence_s=value("host_sequence"),
         host_prefill_s=value("host_prefill"),
         request_s=value("request"),
-        record=record,
+        tensor_share=value("tensor_share"),
+        stream_share=value("stream_share"),
+        record=record.model_copy(update={"figures": dict(figures)}),
     )

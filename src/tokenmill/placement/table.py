@@ -22,6 +22,7 @@ __all__ = ["StepTable", "step_table"]
 
 Array = NDArray[np.float64]
 Scalar = Any
+_FINE = 64  # counts up to this are always evaluated one by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,21 +55,24 @@ class StepTable:
 
 
 def step_table(
-    times: StepTimes, power: PowerConstants, *, max_tokens: int, max_sequences: int
-) -> StepTable:
+    times: StepTimes, power: PowerConstants, *, max_tokens: int, max_sequences: int,
+    coarse: bool = False,
+) -> StepTable:  # fmt: skip
     """Tables of a single layout.
 
     Parameters: times over one layout; power constants of its GPU; max_tokens of a step and
-    max_sequences at once, the last index of the tables.
+    max_sequences at once, the last index of the tables; coarse, to evaluate every count up to 64
+    and one in forty beyond, with straight lines between them: ten times faster, 1 % off.
     Returns: a StepTable. What prefill costs per token is folded in exactly: every token of the
     step pays it in `linear`, and each sequence gets one token's worth back in `sequence`.
     """
     gpus = float(times.grid.gpus.ravel()[0])
-    tokens = np.arange(max_tokens + 1.0)[None, :]
-    counts = np.arange(max_sequences + 1.0)[None, :]
-    linear_s, linear_j = _costs(power, gpus, tuple(times.linear_parts(tokens)))
-    sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)))
-    base, ctx, window = (_row(x, max_sequences + 1) for x in times.decode_coefficients(counts))
+    tokens = _counts(max_tokens, coarse)
+    counts = _counts(max_sequences, coarse)
+    linear_s, linear_j = _costs(power, gpus, tuple(times.linear_parts(tokens)), tokens)
+    sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)), counts)
+    base, ctx, window = (_row(x, counts) for x in times.decode_coefficients(counts))
+    tokens, counts = np.arange(max_tokens + 1.0), np.arange(max_sequences + 1.0)
     chunk, token, pair, window_pair = (float(np.ravel(x)[0]) for x in times.prefill_coefficients())
     # attention streams its cache at decode and multiplies at prefill: its watts per second of
     # work are those of a part that does nothing else
@@ -76,10 +80,10 @@ def step_table(
     prefill_w = _attention_watts(power, times.prefill_part(np.array([[2048.0]]), 0.0)) * gpus
     host_w = (power.idle_w + power.active_w) * gpus
     sequence_s, sequence_j = sequence_s + base, sequence_j + base * decode_w
-    linear_s = linear_s + token * tokens[0]
-    linear_j = linear_j + token * prefill_w * tokens[0]
-    sequence_s = sequence_s - token * counts[0]
-    sequence_j = sequence_j - token * prefill_w * counts[0]
+    linear_s = linear_s + token * tokens
+    linear_j = linear_j + token * prefill_w * tokens
+    sequence_s = sequence_s - token * counts
+    sequence_j = sequence_j - token * prefill_w * counts
     linear_s[0] = linear_j[0] = sequence_s[0] = sequence_j[0] = 0.0
     return StepTable(
         linear_s=linear_s, sequence_s=sequence_s, decode_ctx_s=ctx, decode_window_s=window,
@@ -92,22 +96,38 @@ def step_table(
     )  # fmt: skip
 
 
-def _row(values: Scalar, length: int) -> Array:
-    return np.ascontiguousarray(np.broadcast_to(values, (1, length))[0], dtype=float)
+def _counts(most: int, coarse: bool) -> Array:
+    """Counts from 0 to `most` at which a table is evaluated [1, n]."""
+    every = np.arange(most + 1.0)
+    if coarse and most > _FINE:
+        far = np.geomspace(_FINE, most, int(40.0 * np.log(most / _FINE)) + 2)
+        every = np.unique(np.concatenate((every[:_FINE], np.round(far))))
+    return every[None, :]
 
 
-def _costs(power: PowerConstants, gpus: float, parts: tuple[Part, ...]) -> tuple[Array, Array]:
+def _row(values: Scalar, counts: Array) -> Array:
+    """Values at counts as a whole table, straight lines between them."""
+    at = counts[0]
+    row = np.ascontiguousarray(np.broadcast_to(values, (1, at.size))[0], dtype=float)
+    if at.size == at[-1] + 1.0:
+        return row
+    filled: Array = np.interp(np.arange(at[-1] + 1.0), at, row)
+    return filled
+
+
+def _costs(
+    power: PowerConstants, gpus: float, parts: tuple[Part, ...], counts: Array
+) -> tuple[Array, Array]:
     """(seconds, joules of the instance) of parts over the table's counts.
 
     Each table entry's power is bent towards the limit by itself, so that no step can pass it.
     """
     seconds = sum(part.seconds for part in parts)
     above = parts_joules(power, parts)
-    length = seconds.shape[-1]
-    seconds = _row(seconds, length)
     with np.errstate(divide="ignore", invalid="ignore"):
-        wanted = np.where(seconds > 0, _row(above, length) / seconds, 0.0)
-    return seconds, drawn_w(power, power.idle_w + wanted) * seconds * gpus
+        wanted = np.where(seconds > 0, above / seconds, 0.0)
+    joules = drawn_w(power, power.idle_w + wanted) * seconds * gpus
+    return _row(seconds, counts), _row(joules, counts)
 
 
 def _attention_watts(power: PowerConstants, part: Part) -> float:
