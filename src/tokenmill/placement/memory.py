@@ -23,6 +23,7 @@ from tokenmill.work.architecture import (
 from tokenmill.work.ops import ExpertBlock, Matmul
 from tokenmill.work.parameters import total_parameters
 from tokenmill.work.precision import CacheFormat, WeightFormat
+from tokenmill.work.storage import stored_bits
 
 __all__ = [
     "CacheSize",
@@ -76,26 +77,27 @@ def weight_bytes(arch: Architecture, weights: WeightFormat, grid: LayoutGrid) ->
     for op in language.operations(arch):
         if isinstance(op, Matmul):
             k, n = op.shard(grid.tp)
-            size = k * n * op.count * language.bits_of(op.part, weights) / 8.0
+            size = k * n * op.count * stored_bits(op, weights) / 8.0
             if op.part == "head":
                 head = head + size
             else:
                 layers = layers + size * share
         elif isinstance(op, ExpertBlock):
-            total = op.parameters * weights.expert_bits / 8.0
+            total = op.parameters * stored_bits(op, weights) / 8.0
             layers = layers + total * share / (grid.ep * grid.moe_tp)
     embedding = arch.vocab * arch.hidden * weights.embedding_bits / 8.0 / grid.tp
     if arch.tied_embeddings:
         ends = np.where(grid.pp > 1, np.maximum(embedding, head), head)
     else:
         ends = np.where(grid.pp > 1, np.maximum(embedding, head), embedding + head)
-    return layers + ends + _other_parameters(arch) * 2.0 * share
+    tables = arch.lookup_parameters * weights.embedding_bits / 8.0 * share
+    return layers + ends + tables + _other_parameters(arch) * 2.0 * share
 
 
 @lru_cache(maxsize=256)
 def _other_parameters(arch: Architecture) -> float:
-    """Values outside matrices and embedding: norms, biases, positions, vision tower."""
-    counted = matrix_parameters(arch)
+    """Values outside matrices and tables: norms, biases, positions, vision tower."""
+    counted = matrix_parameters(arch) + arch.lookup_parameters
     counted += 0 if arch.tied_embeddings else arch.vocab * arch.hidden
     return float(max(total_parameters(arch) - counted, 0))
 

@@ -35,6 +35,7 @@ from tokenmill.work.architecture import (
 )
 from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul
 from tokenmill.work.precision import CacheFormat, WeightFormat
+from tokenmill.work.storage import stored_bits
 
 __all__ = ["Part", "StepTimes"]
 
@@ -215,20 +216,36 @@ class StepTimes:
         }.get(op.part, "bf16")  # fmt: skip
         if op.part == "head" and self.weights.gguf:
             wanted = self.weights.attention
-        stored = language.bits_of(op.part, self.weights) / 8.0
+        stored = stored_bits(op, self.weights) / 8.0
         seconds = gemm.gemm_s(
             self.chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
         )
         memory = k * n * stored + rows * (k + n) * 2.0
+        flop, peak = 2.0 * rows * n * k, arithmetic(self.chip, wanted).peak
+        seconds = self._own_kernels(seconds, flop, peak, memory)
         return Part(
-            op.name, seconds * op.count, 2.0 * rows * n * k * op.count, memory * op.count,
-            np.zeros_like(seconds), arithmetic(self.chip, wanted).peak,
+            op.name, seconds * op.count, flop * op.count, memory * op.count,
+            np.zeros_like(seconds), peak,
         )  # fmt: skip
+
+    def _own_kernels(
+        self, seconds: Scalar, flop: Scalar, peak: str, memory_bytes: Scalar
+    ) -> Scalar:
+        """Times of kernels on record, at the pace of the engine's own where it has its own.
+
+        The share of arithmetic and of reading in the roofline says which of the two paces counts.
+        """
+        engine = self.engine
+        if engine.tensor_share == engine.stream_share == 1.0:
+            return seconds
+        compute_s = flop / self.chip.flop_per_s(peak)
+        part = compute_s / (compute_s + memory_bytes / self.chip.memory_bytes_per_s)
+        return seconds * (part / engine.tensor_share + (1.0 - part) / engine.stream_share)
 
     def _experts(self, op: ExpertBlock, tokens: Scalar) -> Part:
         e, grid = op.experts, self.grid
         inner = e.input_width or op.hidden
-        stored = self.weights.expert_bits / 8.0
+        stored = stored_bits(op, self.weights) / 8.0
         seconds = experts.moe_s(
             self.chip, self.weights.experts, tokens, inner, e.width, e.top_k, e.count,
             tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
@@ -236,10 +253,12 @@ class StepTimes:
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
         touched = language.distinct_experts(e.count, e.top_k, tokens) / grid.ep
+        flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
+        peak = arithmetic(self.chip, self.weights.experts).peak
+        seconds = self._own_kernels(seconds, flop, peak, memory)
         return Part(
-            op.name, seconds * op.count, 2.0 * tokens * e.top_k * each / grid.ep * op.count,
-            touched * each * stored * op.count, np.zeros_like(seconds),
-            arithmetic(self.chip, self.weights.experts).peak,
+            op.name, seconds * op.count, flop * op.count, memory * op.count,
+            np.zeros_like(seconds), peak,
         )  # fmt: skip
 
     def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
@@ -275,7 +294,8 @@ class StepTimes:
 
     def _message(self, name: str, op: str, message: Scalar, ranks: Scalar, count: int) -> Part:
         if op == "all_reduce":
-            seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=self.engine.name)
+            kernels = self.engine.name.replace("tensorrt-llm", "trtllm")
+            seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=kernels)
         else:
             seconds = collective_s(self.fabric, op, message, ranks)
         zero = np.zeros_like(seconds)
@@ -332,7 +352,8 @@ class StepTimes:
                 (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
                 engine=name,
             )  # fmt: skip
-            _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.window), zero)
+            each = cost.s_per_pair / self.engine.tensor_share
+            _, pair, windowed = _windowed(zero, each, bool(mixer.window), zero)
             return cost.base_s + zero, cost.s_per_token, pair, windowed
         if isinstance(mixer, LatentAttention):
             cost = attention.mla_prefill_coefficients(

@@ -27,10 +27,10 @@ from tokenmill.work.architecture import (
 )
 from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul, Operation, Work
 from tokenmill.work.precision import CacheFormat, WeightFormat
+from tokenmill.work.storage import stored_bits
 
 __all__ = [
     "attended_pairs",
-    "bits_of",
     "cache_bytes_per_token",
     "decode_work",
     "distinct_experts",
@@ -160,18 +160,6 @@ def _dense(hidden: int, width: int, gated: bool, count: int, name: str) -> list[
     ]
 
 
-def bits_of(part: str, weights: WeightFormat) -> float:
-    """Bits per stored value of a part of the model, scales included."""
-    return {
-        "attention": weights.attention_bits,
-        "feed-forward": weights.feed_forward_bits,
-        "experts": weights.expert_bits,
-        "head": weights.head_bits,
-        "router": 16.0,
-        "embedding": weights.embedding_bits,
-    }[part]
-
-
 def cache_bytes_per_token(arch: Architecture, cache: CacheFormat) -> tuple[float, float, int]:
     """KV cache of one more token [B]: (growing without end, inside the window, window [tokens]).
 
@@ -234,6 +222,12 @@ def attended_pairs(new: Scalar, context: Scalar, window: int = 0) -> Scalar:
     return growing * context + growing * (growing + 1.0) / 2.0 + (new - growing) * window
 
 
+def _reach(new: Scalar, context: Scalar, window: int) -> Scalar:
+    """Cached tokens that `new` ones read: all, or from the first one's window to the last."""
+    reach = np.asarray(new, float) + context
+    return np.minimum(reach, window + new - 1.0) if window else reach
+
+
 def distinct_experts(count: Scalar, top_k: Scalar, tokens: Scalar) -> Scalar:
     """Expected number of experts that `tokens` uniform independent choices of top_k touch.
 
@@ -248,7 +242,7 @@ def _matmul_work(op: Matmul, rows: Scalar, weights: WeightFormat) -> Work:
     n = op.n + op.grouped_n
     return Work(
         flop=2.0 * rows * op.k * n * op.count,
-        weight_bytes=op.parameters * bits_of(op.part, weights) / 8.0,
+        weight_bytes=op.parameters * stored_bits(op, weights) / 8.0,
         activation_bytes=rows * (op.k + n) * _ACTIVATION_BYTES * op.count,
         kernels=op.count,
     )
@@ -262,7 +256,7 @@ def _expert_work(op: ExpertBlock, tokens: Scalar, weights: WeightFormat) -> Work
     moved = (2 * inner + op.matrices * e.width) * e.top_k * _ACTIVATION_BYTES
     return Work(
         flop=2.0 * tokens * e.top_k * each * op.count,
-        weight_bytes=touched * each * weights.expert_bits / 8.0 * op.count,
+        weight_bytes=touched * each * stored_bits(op, weights) / 8.0 * op.count,
         activation_bytes=tokens * moved * op.count,
         kernels=2 * op.count,
     )
@@ -276,7 +270,7 @@ def _attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, ca
         pairs = attended_pairs(new, context, mixer.window)
         wide = mixer.head_dim + mixer.value_head_dim
         width, written = mixer.kv_heads * wide, 0 if mixer.shares_kv else new
-        reach = new + context if not mixer.window else np.minimum(new + context, mixer.window + new)
+        reach = _reach(new, context, mixer.window)
         return Work(
             flop=2.0 * pairs * mixer.heads * wide * count * sequences,
             cache_bytes=(reach + written) * width * size * count * sequences,
@@ -291,8 +285,7 @@ def _attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, ca
         else:
             width = mixer.nope_dim + mixer.rope_dim + mixer.value_head_dim
         index = 2.0 * attended_pairs(new, context) * mixer.index_heads * mixer.index_dim
-        reach = new + context
-        read = np.minimum(reach, mixer.index_topk + new) if mixer.index_topk else reach
+        reach, read = new + context, _reach(new, context, mixer.index_topk)
         return Work(
             flop=(2.0 * pairs * mixer.heads * width + index) * count * sequences,
             cache_bytes=((read + new) * latent * size + reach * mixer.index_dim)

@@ -31,8 +31,10 @@ class WeightFormat:
     """How weights are stored, by part of the model, and how they are multiplied.
 
     bits: bits per value of attention, feed-forward, experts, embedding and LM head, scales
-    included. `arithmetic` is the matrix-multiply the parts need; `_wo` is weight-only: stored
-    small, multiplied in 16 bits.
+    included; `value_blocks` and `down_blocks`, bits of the blocks that value and down
+    projections take in equal parts where they differ (`work.storage` puts them together).
+    `arithmetic` is the matrix-multiply the parts need; `_wo` is weight-only: stored small,
+    multiplied in 16 bits.
     """
 
     name: str
@@ -45,6 +47,8 @@ class WeightFormat:
     feed_forward: Arithmetic
     experts: Arithmetic
     gguf: bool = False
+    value_blocks: tuple[float, ...] = ()
+    down_blocks: tuple[float, ...] = ()
 
 
 def _plain(
@@ -58,19 +62,22 @@ def _plain(
 
 
 def _gguf(
-    name: str, bits: float, *, embedding: float, head: float, attention: float = 0.0
-) -> WeightFormat:
+    name: str, bits: float, *, embedding: float, head: float, attention: float = 0.0,
+    value: tuple[float, ...] = (), down: tuple[float, ...] = (),
+) -> WeightFormat:  # fmt: skip
     arithmetic: Arithmetic = "int8_wo" if bits > 6.6 else "int4_wo"
     return WeightFormat(
-        name, attention or bits, bits, bits, embedding, head,
-        arithmetic, arithmetic, arithmetic, gguf=True,
+        name, attention or bits, bits, bits, embedding, head, arithmetic, arithmetic, arithmetic,
+        gguf=True, value_blocks=value, down_blocks=down,
     )  # fmt: skip
 
 
-_Q4K, _Q5K, _Q6K, _Q8 = 4.5, 5.5, 6.5625, 8.5
+_Q2K, _Q3K, _Q4K, _Q5K, _Q6K, _Q8 = 2.625, 3.4375, 4.5, 5.5, 6.5625, 8.5
 
-# The K_M mixtures keep value and down projections of half the layers in Q6_K (llama.cpp,
-# llama_tensor_get_type): of feed-forward a sixth, of attention a tenth of the values at most.
+# The mixtures (llama.cpp, llama_tensor_get_type) keep value and down projections in finer blocks
+# in half of the layers (Q4_K_M, Q5_K_M) or in all; where the output of attention differs too
+# (Q3_K_M, Q2_K), its blocks are averaged into those of attention.
+# fmt: off
 _FORMATS = (
     _plain("bf16", 16, "bf16"),
     _plain("fp16", 16, "bf16"),
@@ -84,13 +91,16 @@ _FORMATS = (
     WeightFormat("mxfp4", 16, 16, 4.25, 16, 16, "bf16", "bf16", "fp4"),
     _gguf("q8_0", _Q8, embedding=_Q8, head=_Q8),
     _gguf("q6_k", _Q6K, embedding=_Q6K, head=_Q6K),
-    _gguf("q5_k_m", _Q5K + (_Q6K - _Q5K) / 6, embedding=_Q5K, head=_Q6K, attention=5.58),
-    _gguf("q4_k_m", _Q4K + (_Q6K - _Q4K) / 6, embedding=_Q4K, head=_Q6K, attention=4.66),
+    _gguf("q5_k_m", _Q5K, embedding=_Q5K, head=_Q6K, value=(_Q5K, _Q6K), down=(_Q5K, _Q6K)),
+    _gguf("q4_k_m", _Q4K, embedding=_Q4K, head=_Q6K, value=(_Q4K, _Q6K), down=(_Q4K, _Q6K)),
     _gguf("q4_0", 4.5, embedding=4.5, head=_Q6K),
-    _gguf("q3_k_m", 3.4375 + 0.47, embedding=3.4375, head=_Q6K, attention=3.66),
-    _gguf("q2_k", 2.625 + 0.4, embedding=2.625, head=_Q6K, attention=2.95),
-    _gguf("iq2_xxs", 2.0625 + 0.1, embedding=2.625, head=5.5, attention=2.2),
+    _gguf("q3_k_m", _Q3K, embedding=_Q3K, head=_Q6K, attention=(_Q3K + _Q4K) / 2, value=(_Q4K,),
+          down=(_Q5K, *15 * (_Q4K,))),
+    _gguf("q2_k", _Q2K, embedding=_Q2K, head=_Q6K, attention=(_Q2K + _Q3K) / 2, value=(_Q4K,),
+          down=(_Q3K,)),
+    _gguf("iq2_xxs", 2.0625, embedding=_Q2K, head=_Q5K, attention=2.2, down=(_Q2K,)),
 )
+# fmt: on
 WEIGHT_FORMATS: dict[str, WeightFormat] = {item.name: item for item in _FORMATS}
 
 _WEIGHT_ALIASES = {
