@@ -235,7 +235,7 @@ def test_experts_in_a_latent_are_narrower() -> None:
     assert wide.flop == 4 * thin.flop
 
 
-# --- states instead of a cache ---------------------------------------------------------------------
+# --- states instead of a cache ------------------------------------------------------------------
 
 
 def test_mamba_2_keeps_a_state_and_no_cache() -> None:
@@ -263,7 +263,7 @@ def test_gated_delta_nets_keep_a_state_and_no_cache() -> None:
     assert work.flop == 3 * (8 * 32 * 128 * 128 + 2 * (2 * 16 * 128 + 32 * 128) * 4)
 
 
-# --- the whole catalogue -----------------------------------------------------------------------------
+# --- the whole catalogue ------------------------------------------------------------------------
 
 
 def vectors(model: Architecture) -> int:
