@@ -20,6 +20,8 @@ cdef class Fleet(Flow):
     cdef list dice
     cdef int at_samples, at_scaling, at_failures
 
+    @cython.locals(service=Service, replica=int)
+    cdef void _prepare(self) except *
     @cython.locals(limit="long long", source=int, now=double)
     cpdef int run(self, double until_s, long long events) except -1
     @cython.locals(index=int, service=Service)

@@ -52,6 +52,10 @@ class Fleet(Flow):
         self.at_samples = self.at_others
         self.at_scaling = self.at_samples + 1
         self.at_failures = self.at_scaling + self.pools
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Enter the first event of every source."""
         self._call_next()
         self.order.put(self.at_samples, self.samples.next_s, SAMPLES)
         for service in self.services:
@@ -144,7 +148,8 @@ class Fleet(Flow):
     def _start(self, service: Service, index: int, now: float) -> None:
         self.state[index] = STARTING
         self.epoch[index] += 1
-        self.replicas[index].power(True, now)
+        replica = self.replicas[index]
+        replica.power(True, now)
         self._enter(now + service.startup_s, READY, index, self.epoch[index])
 
     def _retire(self, service: Service, index: int, now: float) -> None:

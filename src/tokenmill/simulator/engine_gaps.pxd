@@ -1,20 +1,20 @@
 cimport cython
+from libc.math cimport log
 
 from tokenmill.simulator.engine_stretch cimport Stretch
 
 cdef double INF, SHORTEST_GAP_S, IN_TIME
-cdef int GAPS_PER_E_FOLD, GAP_BINS, RUN, BEAT
+cdef int GAPS_PER_E_FOLD, GAP_BINS
 
 
 @cython.final
 cdef class Gaps:
     cdef double[::1] edges
     cdef long long[::1] counts
-    cdef int[::1] hints
-    @cython.locals(found=int, low=int, high=int, middle=int)
-    cdef int bin_of(self, double gap_s, int habit) noexcept nogil
-    cdef void add(self, double gap_s, long long count, int habit) noexcept nogil
-    @cython.locals(place=int, last=int, begun="long long", until="long long")
+    @cython.locals(found=int)
+    cdef int bin_of(self, double gap_s) noexcept nogil
+    cdef void add(self, double gap_s, long long count) noexcept nogil
+    @cython.locals(place=int, last_s=double, within="long long")
     cdef void add_run(
         self, double first_s, double slope_s, long long steps, long long count) noexcept nogil
 
@@ -29,5 +29,5 @@ cdef class Rhythm:
     cdef void join(self, int seat, double last_s, bint alone) noexcept nogil
     @cython.locals(place=int)
     cdef double leave(self, int seat) noexcept nogil
-    @cython.locals(place=int, seat=int)
+    @cython.locals(place=int, seat=int, first_s=double, second_s=double)
     cdef void beat(self, Stretch stretch, int decoders, double now) noexcept nogil

@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 from tokenmill.simulator.engine_order import floats, ints
 from tokenmill.simulator.engine_stretch import Stretch
 
+try:
+    import cython
+except ImportError:
+    from tokenmill.simulator import interpreted as cython
+if not cython.compiled:
+    from math import log
+
 __all__ = ["Gaps", "Rhythm"]
 
 INF = float("inf")
 SHORTEST_GAP_S = 1e-6
 GAPS_PER_E_FOLD = 200
 GAP_BINS = 24 * GAPS_PER_E_FOLD
-RUN, BEAT = 0, 1
 IN_TIME = -1.0
 
 
@@ -29,48 +35,39 @@ class Gaps:
         edges[GAP_BINS] = INF
         self.edges = floats(edges)
         self.counts = ints(np.zeros(GAP_BINS, np.int64))
-        self.hints = ints(np.zeros(2, np.int32))
 
-    def bin_of(self, gap_s: float, habit: int) -> int:
-        """The bin of a gap; two habits remember where the last search of a kind ended."""
-        found = self.hints[habit]
-        if self.edges[found] <= gap_s < self.edges[found + 1]:
-            return found
-        low = 0
-        high = GAP_BINS - 1
-        while low < high:
-            middle = (low + high + 1) >> 1
-            if self.edges[middle] <= gap_s:
-                low = middle
-            else:
-                high = middle - 1
-        self.hints[habit] = low
-        return low
+    def bin_of(self, gap_s: float) -> int:
+        """The bin of a gap."""
+        if not gap_s > SHORTEST_GAP_S:
+            return 0
+        found = int(log(gap_s / SHORTEST_GAP_S) * GAPS_PER_E_FOLD)
+        return min(found, GAP_BINS - 1)
 
-    def add(self, gap_s: float, count: int, habit: int) -> None:
+    def add(self, gap_s: float, count: int) -> None:
         """Count one gap so many times."""
-        self.counts[self.bin_of(gap_s, habit)] += count
+        self.counts[self.bin_of(gap_s)] += count
 
     def add_run(self, first_s: float, slope_s: float, steps: int, count: int) -> None:
         """Count each of `steps` gaps that grow (or shrink) evenly, so many times."""
-        if steps <= 0:
-            return
-        place = self.bin_of(first_s, RUN)
-        last = self.bin_of(first_s + slope_s * (steps - 1), RUN)
-        begun = 0
-        while place < last:
-            until = int((self.edges[place + 1] - first_s) / slope_s)
-            until = max(begun, min(until + 1, steps))
-            self.counts[place] += count * (until - begun)
-            begun = until
+        last_s = first_s + slope_s * (steps - 1)
+        place = self.bin_of(first_s)
+        while last_s >= self.edges[place + 1]:
+            if first_s < self.edges[place + 1]:
+                within = int((self.edges[place + 1] - first_s) / slope_s)
+                within = min(within + 1, steps)
+                self.counts[place] += count * within
+                steps -= within
+                first_s += slope_s * within
             place += 1
-        while place > last:
-            until = int((self.edges[place] - first_s) / slope_s)
-            until = max(begun, min(until + 1, steps))
-            self.counts[place] += count * (until - begun)
-            begun = until
+        while last_s < self.edges[place]:
+            if first_s >= self.edges[place]:
+                within = int((self.edges[place] - first_s) / slope_s)
+                within = min(within + 1, steps)
+                self.counts[place] += count * within
+                steps -= within
+                first_s += slope_s * within
             place -= 1
-        self.counts[last] += count * (steps - begun)
+        self.counts[place] += count * steps
 
     def histogram(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Edges [s] and counts."""
@@ -114,15 +111,19 @@ class Rhythm:
 
     def beat(self, stretch: Stretch, decoders: int, now: float) -> None:
         """Count the gaps of a stretch that ends now, in which so many sequences decoded."""
+        if self.late == 0 and self.pulse == stretch.start:
+            self.gaps.add_run(stretch.step_s, stretch.slope_s, stretch.steps, decoders)
+            self.pulse = now
+            return
         first_s = stretch.start + stretch.length_s(1)
         if decoders > self.late:
-            self.gaps.add(first_s - self.pulse, decoders - self.late, BEAT)
+            self.gaps.add(first_s - self.pulse, decoders - self.late)
         for place in range(self.late):
             seat = self.late_seat[place]
-            self.gaps.add(first_s - self.last_s[seat], 1, BEAT)
+            self.gaps.add(first_s - self.last_s[seat], 1)
             self.last_s[seat] = IN_TIME
         self.late = 0
-        self.gaps.add_run(
-            stretch.step_s + stretch.slope_s, stretch.slope_s, stretch.steps - 1, decoders
-        )
+        if stretch.steps > 1:
+            second_s = stretch.step_s + stretch.slope_s
+            self.gaps.add_run(second_s, stretch.slope_s, stretch.steps - 1, decoders)
         self.pulse = now

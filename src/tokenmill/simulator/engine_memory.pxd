@@ -10,7 +10,7 @@ cdef long long GOLDEN
 cdef class Memory:
     cdef Book book
     cdef readonly long long total, held, grown, evicted
-    cdef long long clock, leaf, span
+    cdef long long leaf, span
     cdef int block, growing, mark
     cdef int[::1] residues
     cdef readonly long long active, idle
@@ -36,7 +36,7 @@ cdef class Memory:
     @cython.locals(rounds="long long", need="long long", place=int, _="long long")
     cdef long long growth(self, long long tokens) noexcept nogil
     @cython.locals(room="long long", rounds="long long", reached="long long", place=int)
-    cdef long long reach(self, long long tokens) noexcept nogil
+    cdef long long reach(self, long long tokens, bint keep) noexcept nogil
     @cython.locals(growth="long long")
     cdef void advance(self, long long tokens) noexcept nogil
 
@@ -48,7 +48,8 @@ cdef class Memory:
     cdef void share(self, int request, long long first, long long last) noexcept nogil
     @cython.locals(start="long long", place="long long", entry=int)
     cdef void unshare(self, int request, long long count) noexcept nogil
-    cdef void forget_all(self) noexcept nogil
+    @cython.locals(spot="long long", entry=int)
+    cdef void lose_all(self) noexcept nogil
     @cython.locals(spot="long long")
     cdef long long _spot(self, long long name) noexcept nogil
     cdef int _find(self, int name) noexcept nogil

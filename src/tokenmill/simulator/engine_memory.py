@@ -37,8 +37,8 @@ class Memory:
         self.span = self.leaf // block
         self.held = 0
         self.grown = 0
-        self.clock = 0
         self.growing = 0
+        # the residue of those who need a block next
         self.mark = 0
         self.residues = ints(np.zeros(block, np.int32))
         self.active = 0
@@ -93,7 +93,7 @@ class Memory:
 
     def join(self, tokens: int) -> int:
         """A sequence of so many tokens decodes from now on; returns its residue."""
-        residue = (tokens + self.block - self.clock % self.block) % self.block
+        residue = (tokens + self.mark) % self.block
         self.residues[residue] += 1
         self.growing += 1
         return residue
@@ -105,6 +105,8 @@ class Memory:
 
     def growth(self, tokens: int) -> int:
         """Blocks that the decoding sequences need for so many more tokens each."""
+        if tokens == 1:
+            return self.residues[self.mark]
         rounds = tokens // self.block
         need = rounds * self.growing
         place = self.mark
@@ -113,10 +115,15 @@ class Memory:
             place = place - 1 if place > 0 else self.block - 1
         return need
 
-    def reach(self, tokens: int) -> int:
-        """How many tokens each decoding sequence can grow before blocks run out, up to `tokens`."""
+    def reach(self, tokens: int, keep: bool) -> int:
+        """How many tokens each decoding sequence can grow before blocks run out, up to `tokens`.
+
+        Parameters: keep, whether unused prefixes must stay, as somebody may be waiting for them.
+        """
         room = self.available() + self.grown
-        if self.growing == 0 or room // self.growing * self.block >= tokens:
+        if keep:
+            room -= self.idle * self.span
+        if (tokens + self.block) * self.growing <= room * self.block:
             return tokens
         rounds = room // self.growing
         room -= rounds * self.growing
@@ -130,11 +137,15 @@ class Memory:
 
     def advance(self, tokens: int) -> None:
         """Every decoding sequence has grown by so many tokens."""
+        if tokens == 1:
+            self.held += self.grown
+            self.grown = 0
+            self.mark = self.mark - 1 if self.mark > 0 else self.block - 1
+            return
         growth = self.growth(tokens)
         self.grown = 0
         self.take(growth)
-        self.clock += tokens
-        self.mark = (self.block - self.clock % self.block) % self.block
+        self.mark = (self.mark + self.block - tokens % self.block) % self.block
 
     # prefixes
 
@@ -192,10 +203,15 @@ class Memory:
                 self.active -= 1
                 self.idle += 1
 
-    def forget_all(self) -> None:
-        """Lose every unused prefix."""
-        while self.idle > 0:
-            self._forget_oldest()
+    def lose_all(self) -> None:
+        """Nothing is in memory any more; no sequence decodes."""
+        self.held = self.grown = self.active = self.idle = 0
+        self.oldest = self.newest = NONE
+        for spot in range(self.mask + 1):
+            self.table[spot] = NONE
+        self.free_count = len(self.free)
+        for entry in range(self.free_count):
+            self.free[entry] = entry
 
     def _spot(self, name: int) -> int:
         spot = (name * GOLDEN >> 15) & self.mask

@@ -24,7 +24,6 @@ __all__ = ["Replica"]
 
 INF = float("inf")
 NOBODY = -1
-BEAT = 1
 DECODES = 2
 CARRIED, DONE = Status.CARRIED.value, Status.DONE.value
 FIRST_TOKEN, FINISHED = Event.FIRST_TOKEN.value, Event.DONE.value
@@ -175,7 +174,7 @@ class Replica:
             if self.book.journal_rows > 0:
                 self.book.note(FIRST_TOKEN, now, request, self.index)
         else:
-            self.gaps.add(now - self.book.done[request], 1, BEAT)
+            self.gaps.add(now - self.book.done[request], 1)
         self.book.generated[request] += 1
         if self.book.generated[request] >= self.book.output[request]:
             self.complete(seat, now)
@@ -227,7 +226,7 @@ class Replica:
             seat = self.batch.oldest
             self.leave(self.batch.request[seat])
             self.scheduler.interrupt(seat)
-        self.memory.forget_all()
+        self.memory.lose_all()
         self.power(False, now)
 
     def break_off(self, now: float) -> None:
@@ -247,7 +246,8 @@ class Replica:
         self.memory.set_grown(0)
         self.work_j += joules
         self.busy_s += now - begun
-        self.batch.credit_j += joules / sequences
+        if decoding > 0:
+            self.batch.credit_j += joules / sequences
         for chunk in range(self.scheduler.chunks):
             request = self.batch.request[self.scheduler.chunk_seat[chunk]]
             self.book.energy[request] += joules / sequences

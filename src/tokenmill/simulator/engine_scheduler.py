@@ -107,9 +107,11 @@ class Scheduler:
 
     def quiet_steps(self) -> int:
         """Decode steps until the batch or its memory must change."""
+        if self.queue.count > 0 and self.bound == NOTHING:
+            return 1  # somebody was preempted; admission looks again after this step
         steps = self.batch.quiet_steps()
         tokens = self.batch.tokens_in(steps)
-        reached = self.memory.reach(tokens)
+        reached = self.memory.reach(tokens, self.bound == MEMORY)
         if reached < tokens:
             steps = self.batch.steps_within(reached)
         return steps
@@ -320,6 +322,7 @@ class Scheduler:
             self.extra_s += tokens * self.swap_token_s
         self.book.preempted[request] += 1
         self.preemptions += 1
+        self.bound = NOTHING
         self.queue.return_first(request)
         if self.book.journal_rows > 0:
             self.book.note(PREEMPTED, now, request, self.index)

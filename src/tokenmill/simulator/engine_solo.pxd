@@ -6,7 +6,7 @@ from tokenmill.simulator.engine_replica cimport Replica
 from tokenmill.simulator.engine_samples cimport Samples
 
 cdef double INF
-cdef int NOBODY, WAITING, REJECTED, SAW_ARRIVAL, SAW_REJECT
+cdef int NOBODY, WAITING, REJECTED, SAW_ARRIVAL, SAW_REJECT, SAW_START
 cdef int FINISHED, STUCK, EVENTS, UNTIL
 
 

@@ -28,6 +28,7 @@ INF = float("inf")
 NOBODY = -1
 WAITING, REJECTED = Status.WAITING.value, Status.REJECTED.value
 SAW_ARRIVAL, SAW_REJECT = Event.ARRIVE.value, Event.REJECT.value
+SAW_START = Event.START.value
 FINISHED, STUCK = Stop.FINISHED.value, Stop.STUCK.value
 EVENTS, UNTIL = Stop.EVENTS.value, Stop.UNTIL.value
 
@@ -48,6 +49,8 @@ class Solo:
         slowness = pool.slowness[place] if place < len(pool.slowness) else 1.0
         self.replica = Replica(index, self.book, pool, slowness, self.gaps)
         self.replica.power(True, 0.0)
+        if journal_rows > 0:
+            self.book.note(SAW_START, 0.0, NOBODY, index)
         self.samples = Samples(1, sample_s, sample_rows)
         self.sampled_j = 0.0
         self.next = 0
