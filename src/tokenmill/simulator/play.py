@@ -10,9 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -185,7 +185,7 @@ def _deadline(run: Run) -> float:
     return time.monotonic() + run.wall_s
 
 
-def _drive(player: Any, run: Run, count: int, deadline: float) -> Stop:
+def _drive(player: Any, run: Run, count: int, deadline: float, ended: Event | None = None) -> Stop:
     """Run a fleet or a solo to its end, in slices between which budgets (and Ctrl-C) count."""
     left = EVENTS_EACH * count + EVENTS_MORE if run.events is None else run.events
     while True:
@@ -194,7 +194,7 @@ def _drive(player: Any, run: Run, count: int, deadline: float) -> Stop:
         left -= player.events - before
         if stopped is not Stop.EVENTS or left <= 0:
             return stopped
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (ended is not None and ended.is_set()):
             return Stop.WALL
 
 
@@ -267,14 +267,7 @@ def _play_apart(
         modules.solo(part, pool, place, number, sample_s, run.sample_rows, run.journal_rows)
         for number, (part, (pool, place)) in enumerate(zip(parts, places, strict=True))
     ]
-    deadline = _deadline(run)
-
-    def drive(solo: Any) -> Stop:
-        return _drive(solo, run, len(requests), deadline)
-
-    with ThreadPoolExecutor(max_workers=run.cores) as workers:
-        stops = list(workers.map(drive, solos) if run.cores > 1 else map(drive, solos))
-    stopped = max(stops)
+    stopped = max(_drive_all(solos, run, len(requests)))
     end_s = _end_s([solo.now for solo in solos], run, stopped)
     for solo, part, mine in zip(solos, parts, rows, strict=True):
         solo.close(end_s)
@@ -294,6 +287,25 @@ def _play_apart(
         ],
         journal=solos[0].book.journal(),
     )  # fmt: skip
+
+
+def _drive_all(solos: Sequence[Any], run: Run, count: int) -> list[Stop]:
+    """Run every replica to its end, on as many cores as the run is given."""
+    deadline, ended = _deadline(run), Event()
+
+    def drive(solo: Any) -> Stop:
+        return _drive(solo, run, count, deadline, ended)
+
+    if run.cores == 1 or len(solos) == 1:
+        return [drive(solo) for solo in solos]
+    from concurrent.futures import ThreadPoolExecutor  # here, since it brings logging
+
+    with ThreadPoolExecutor(max_workers=run.cores) as workers:
+        try:
+            return list(workers.map(drive, solos))
+        except BaseException:
+            ended.set()  # Ctrl-C reaches this thread alone; the others stop at their next slice
+            raise
 
 
 def _added(parts: Sequence[Columns], owners: Sequence[int], pools: int) -> Columns:
