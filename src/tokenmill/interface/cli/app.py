@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from tokenmill.interface.cli import runs, simulate, text
+from tokenmill.interface.cli import buy, runs, simulate, text
 
 __all__ = ["app"]
 
@@ -215,5 +215,6 @@ def score(
     view.show_score(result)
 
 
+buy.register(app)
 simulate.register(app)
 runs.register(app)
