@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip, Experts
 
-__all__ = ["busiest_rows", "moe_s", "touched_share"]
+__all__ = ["busiest_rows", "experts_read", "moe_s", "touched_share"]
 
 Array = NDArray[np.float64]
 
@@ -51,6 +51,16 @@ def busiest_rows(tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any) -> A
     return rows
 
 
+def experts_read(tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any = _SKEW) -> Array:
+    """Expected number of experts whose weights the busiest of `ep` ranks reads [count].
+
+    Parameters as in `busiest_rows`.
+    """
+    local, rows = experts / np.asarray(ep, float), busiest_rows(tokens, top_k, experts, ep, skew)
+    read: Array = np.minimum(local * touched_share(rows / local, skew), rows)
+    return read
+
+
 def moe_s(
     chip: Chip, dtype: str, tokens: Any, hidden: Any, inter: Any, top_k: Any, experts: Any,
     tp: Any = 1.0, ep: Any = 1.0, matrices: float = 3.0, skew: Any = _SKEW, engine: str = "any",
@@ -70,9 +80,9 @@ def moe_s(
     tokens, hidden, ep = (np.asarray(x, float) for x in (tokens, hidden, ep))
     wide = np.asarray(inter, float) / tp
     stored = kind.weight_bytes if weight_bytes is None else weight_bytes
-    all_rows, local = tokens * top_k, experts / ep
+    all_rows = tokens * top_k
     rows = busiest_rows(tokens, top_k, experts, ep, skew)
-    touched = np.minimum(local * touched_share(rows / local, skew), rows)
+    touched = experts_read(tokens, top_k, experts, ep, skew)
     each = matrices * hidden * wide
     memory_s = touched * each * stored / (chip.memory_bytes_per_s * c.memory_efficiency)
     padded = rows + 0.5 * c.tile * touched

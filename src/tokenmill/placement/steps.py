@@ -116,13 +116,13 @@ class StepTimes:
         """
         base = per_token = per_window = np.zeros_like(self.grid.tp)
         rows = _rows(batch, self.grid.pp * self.grid.dp)
+        share = self._spread(batch)
         for op in language.operations(self.arch):
             if isinstance(op, Attend):
                 fixed, full, windowed = self._decode_one(op, rows)
                 base = base + fixed * op.count
-                # the instance's contexts are spread over dp ranks and pp micro-batches
-                per_token = per_token + full * op.count / self.grid.dp
-                per_window = per_window + windowed * op.count / self.grid.dp
+                per_token = per_token + full * op.count * share
+                per_window = per_window + windowed * op.count * share
         return base, per_token, per_window
 
     def prefill_coefficients(self) -> tuple[Scalar, Scalar, Scalar, Scalar]:
@@ -163,10 +163,14 @@ class StepTimes:
         windowed = language.attended_pairs(tokens, context, self.window_tokens)
         return chunk + token * tokens + pair * full + window_pair * windowed
 
+    def _spread(self, batch: Scalar) -> Scalar:
+        """Share of a batch's contexts in one micro-batch on one rank: at least a sequence."""
+        return np.maximum(1.0 / (self.grid.pp * self.grid.dp), 1.0 / np.maximum(batch, 1.0))
+
     def attention_part(self, batch: Scalar, context: Scalar) -> Part:
         """Decode attention as a part: seconds, FLOPs and cache bytes of one GPU."""
         return self._mixing("attention", self.decode_attention_s(batch, context),
-                            1.0, context, batch, absorbed=True)  # fmt: skip
+                            1.0, context, batch * self._spread(batch), absorbed=True)  # fmt: skip
 
     def prefill_part(self, tokens: Scalar, context: Scalar) -> Part:
         """Prefill attention of one chunk as a part."""
@@ -177,13 +181,17 @@ class StepTimes:
         self, name: str, seconds: Scalar, new: Scalar, context: Scalar, sequences: Scalar, *,
         absorbed: bool,
     ) -> Part:  # fmt: skip
-        work = language.mixing_work(
-            self.arch, self.cache, new, context, sequences, absorbed=absorbed
-        )
-        ways = self.grid.tp * self.grid.dp
-        zero = np.zeros_like(seconds)
-        moved = (work.cache_bytes + work.activation_bytes) / ways
-        return Part(name, seconds, work.flop / ways + zero, moved + zero, zero, "bf16")
+        tp = self.grid.tp
+        flop = moved = np.zeros_like(seconds)
+        for op in language.operations(self.arch):
+            if isinstance(op, Attend):
+                work = language.attend_work(
+                    op, new, context, sequences, self.cache, absorbed=absorbed
+                )
+                flop = flop + work.flop / tp
+                moved = moved + work.cache_bytes / _cache_ways(op.mixer, tp)
+                moved = moved + work.activation_bytes / tp
+        return Part(name, seconds, flop, moved, np.zeros_like(seconds), "bf16")
 
     def decode_step_s(self, batch: Scalar, context: Scalar) -> Scalar:
         """A step that only decodes: `batch` sequences of `context` tokens [s]."""
@@ -252,7 +260,7 @@ class StepTimes:
             weight_bytes=stored,
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
-        touched = language.distinct_experts(e.count, e.top_k, tokens) / grid.ep
+        touched = experts.experts_read(tokens, e.top_k, e.count, grid.ep)
         flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
         peak = arithmetic(self.chip, self.weights.experts).peak
         seconds = self._own_kernels(seconds, flop, peak, memory)
@@ -262,10 +270,10 @@ class StepTimes:
         )  # fmt: skip
 
     def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
-        values = op.values / (self.grid.tp if op.split else 1.0)
-        moved = rows * values * 2.0
+        ways = self.grid.tp if op.split else 1.0
+        moved = rows * op.values / ways * 2.0
         seconds = elementwise.stream_s(self.chip, moved) * op.count
-        return Part(op.name, seconds, rows * op.flop * op.count, moved * op.count,
+        return Part(op.name, seconds, rows * op.flop / ways * op.count, moved * op.count,
                     np.zeros_like(seconds), "fp32")  # fmt: skip
 
     def _expert_messages(self, op: ExpertBlock, tokens: Scalar) -> Iterator[Part]:
@@ -394,6 +402,13 @@ def _windowed(
 ) -> tuple[Scalar, Scalar, Scalar]:
     """A slope on the side it belongs to: all context, or the part inside the window."""
     return (base, zero, slope) if inside_window else (base, slope, zero)
+
+
+def _cache_ways(mixer: Mixer, tp: Scalar) -> Scalar:
+    """Over how many tensor ranks a layer's cache is divided; the others hold copies."""
+    if isinstance(mixer, LatentAttention):
+        return 1.0
+    return np.minimum(tp, mixer.kv_heads) if isinstance(mixer, Attention) else tp
 
 
 def _rows(count: Scalar, ways: Scalar) -> Scalar:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tokenmill.catalog.figure import KINDS, Figure
-from tokenmill.errors import DoesNotFit
+from tokenmill.errors import DoesNotFit, NoPeak
 from tokenmill.physics.arithmetic import arithmetic
+from tokenmill.physics.chip import Chip
 from tokenmill.placement import memory
 from tokenmill.placement.energy import gpu_watts, machine_watts, parts_joules
 from tokenmill.placement.layout import Layout
@@ -67,7 +68,7 @@ def breakdown(times: StepTimes, parts: Iterable[Part]) -> tuple[OperationShare, 
     chip, fabric = times.chip, times.fabric
     rows: dict[str, list[float]] = {}
     for part in parts:
-        peak = chip.peaks.get(part.dtype) or chip.peaks.get("fp32") or float("inf")
+        peak = _peak(chip, part.dtype)
         ideal = (
             _first(part.flop) / peak,
             _first(part.memory_bytes) / chip.memory_bytes_per_s,
@@ -84,6 +85,14 @@ def breakdown(times: StepTimes, parts: Iterable[Part]) -> tuple[OperationShare, 
         for name, row in rows.items() if row[0] > 0
     ]  # fmt: skip
     return tuple(sorted(shares, key=lambda share: -share.seconds))
+
+
+def _peak(chip: Chip, dtype: str) -> float:
+    """The peak that bounds a part [FLOP/s]; infinite for links, the host and what has none."""
+    try:
+        return chip.flop_per_s(dtype)
+    except NoPeak:
+        return float("inf")
 
 
 def _bound(name: str, row: list[float]) -> str:

@@ -30,6 +30,7 @@ from tokenmill.work.precision import CacheFormat, WeightFormat
 from tokenmill.work.storage import stored_bits
 
 __all__ = [
+    "attend_work",
     "attended_pairs",
     "cache_bytes_per_token",
     "decode_work",
@@ -262,8 +263,13 @@ def _expert_work(op: ExpertBlock, tokens: Scalar, weights: WeightFormat) -> Work
     )
 
 
-def _attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, cache: CacheFormat,
+def attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, cache: CacheFormat,
                  *, absorbed: bool) -> Work:  # fmt: skip
+    """Work of one mixer operation: scores, values and states, without its projections.
+
+    Parameters: new tokens after context tokens in each of `sequences`; absorbed, as in
+    `mixing_work`.
+    """
     mixer, count = op.mixer, op.count
     size = cache.value_bytes
     if isinstance(mixer, Attention):
@@ -331,7 +337,7 @@ def mixing_work(arch: Architecture, cache: CacheFormat, new: Scalar, context: Sc
     total = Work()
     for op in operations(arch):
         if isinstance(op, Attend):
-            total += _attend_work(op, new, context, sequences, cache, absorbed=absorbed)
+            total += attend_work(op, new, context, sequences, cache, absorbed=absorbed)
     return total
 
 
@@ -353,7 +359,7 @@ def _pass_work(
         elif isinstance(op, ExpertBlock):
             work = _expert_work(op, tokens, weights)
         elif isinstance(op, Attend):
-            work = _attend_work(op, new, context, sequences, cache, absorbed=absorbed)
+            work = attend_work(op, new, context, sequences, cache, absorbed=absorbed)
         else:
             rows = sequences if op.per_sequence else tokens
             moved = rows * op.values * _ACTIVATION_BYTES * op.count
