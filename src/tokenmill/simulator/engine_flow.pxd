@@ -68,7 +68,8 @@ cdef class Flow:
     cdef void _receive(self, int request, long long where, double now) except *
     @cython.locals(deadline=double)
     cdef void _watch_over(self, Service service, int request) noexcept
-    @cython.locals(request=int, waits=bint, deadline=double)
+    cdef bint _waits(self, int request) noexcept
+    @cython.locals(request=int, deadline=double)
     cdef void _time_out(self, Service service, double now) except *
     @cython.locals(index=int, replica=Replica, shorter=bint)
     cdef void _give_up(self, Service service, int request, double now) except *

@@ -271,17 +271,17 @@ class Flow:
     def _time_out(self, service: Service, now: float) -> None:
         """The first who is watched may have waited too long; then watch the next who waits."""
         request = service.watch_first
-        while request != NOBODY:
-            waits = self.book.status[request] == WAITING and not self.book.schedule[request] >= 0.0
-            deadline = self.book.arrival[request] + service.timeout_s
-            if waits and deadline > now:
-                break
-            if waits:
-                self._give_up(service, request, now)
+        if self._waits(request) and self.book.arrival[request] + service.timeout_s <= now:
+            self._give_up(service, request, now)
+        while request != NOBODY and not self._waits(request):
             request = self.watch[request]
         service.watch_first = request
         deadline = INF if request == NOBODY else self.book.arrival[request] + service.timeout_s
         self.order.put(self.at_timeouts + service.index, deadline, TIMES_OUT)
+
+    def _waits(self, request: int) -> bool:
+        """Whether a request has never been scheduled and still wants to be."""
+        return self.book.status[request] == WAITING and not self.book.schedule[request] >= 0.0
 
     def _give_up(self, service: Service, request: int, now: float) -> None:
         index = self.book.replica[request]
