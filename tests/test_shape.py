@@ -20,7 +20,10 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 MAX_LINES = 450
 
 # The whole public interface. A name enters or leaves tokenmill only by a change here.
-PUBLIC_NAMES: list[str] = []
+PUBLIC_NAMES = [
+    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "accelerator", "can_run",
+    "errors", "estimate", "model", "plan", "score", "system", "units",
+]  # fmt: skip
 
 FLOORS = {
     "catalog", "work", "physics", "placement", "simulator", "cost", "evidence", "planner",
