@@ -21,8 +21,9 @@ MAX_LINES = 450
 
 # The whole public interface. A name enters or leaves tokenmill only by a change here.
 PUBLIC_NAMES = [
-    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "accelerator", "can_run",
-    "errors", "estimate", "model", "plan", "score", "system", "units",
+    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
+    "accelerator", "can_run", "errors", "estimate", "model", "plan", "score", "simulate", "system",
+    "units",
 ]  # fmt: skip
 
 FLOORS = {

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from tokenmill.planner.single import Fit as Fit
     from tokenmill.planner.single import can_run as can_run
     from tokenmill.planner.single import estimate as estimate
+    from tokenmill.planner.trial import simulate as simulate
     from tokenmill.simulator.outcome import Outcome as Outcome
+    from tokenmill.simulator.simulated import Simulated as Simulated
 
 # name -> (module, name there)
 _PUBLIC = {
@@ -46,6 +48,7 @@ _PUBLIC = {
     "Question": ("planner.question", "Question"),
     "Refusal": ("planner.answer", "Refusal"),
     "Score": ("evidence.score", "Score"),
+    "Simulated": ("simulator.simulated", "Simulated"),
     "accelerator": ("catalog.load", "accelerator"),
     "can_run": ("planner.single", "can_run"),
     "errors": ("errors", ""),
@@ -53,13 +56,15 @@ _PUBLIC = {
     "model": ("catalog.load", "model"),
     "plan": ("planner.plan", "ask"),
     "score": ("evidence.score", "score_file"),
+    "simulate": ("planner.trial", "simulate"),
     "system": ("catalog.load", "system"),
     "units": ("units", ""),
 }
 
 __all__ = [
-    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "accelerator", "can_run",
-    "errors", "estimate", "model", "plan", "score", "system", "units",
+    "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
+    "accelerator", "can_run", "errors", "estimate", "model", "plan", "score", "simulate", "system",
+    "units",
 ]  # fmt: skip
 
 
