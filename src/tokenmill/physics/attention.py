@@ -208,7 +208,8 @@ def encoder_attention_s(
     c: Prefill = chip.pick("encoder", "bf16", engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
     peak, each = chip.flop_per_s("bf16"), 4.0 * heads * head_dim
-    cost = _prefill(chip, c, peak, batch, heads, 2.0 * head_dim, each, each)
+    padded = 32.0 * np.ceil(head_dim / 32.0)  # kernels come in such widths; encoders have 72, 80
+    cost = _prefill(chip, c, peak, batch, heads, 2.0 * padded, each, each)
     rows = np.asarray(batch, float) * np.asarray(tokens, float)
     result: Array = cost.seconds(rows, rows * tokens, np.asarray(tokens, float))
     return result

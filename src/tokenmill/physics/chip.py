@@ -194,7 +194,8 @@ class Chip:
         """Bandwidth [B/s] that kernels reach: what memory gives and multiprocessors can take."""
         memory = self.memory_bytes_per_s * efficiency
         blocks = sm_bytes_per_clock * self.sm_count * self.boost_hz
-        return (memory**-3.0 + blocks**-3.0) ** (-1.0 / 3.0)
+        reached: float = (memory**-3.0 + blocks**-3.0) ** (-1.0 / 3.0)
+        return reached
 
     def pick(self, operation: str, precision: str, engine: str = "any") -> Any:
         """The constants of an operation, by engine where known, else of the nearest precision.

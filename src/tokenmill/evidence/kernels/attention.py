@@ -152,7 +152,7 @@ TABLES = (
         "encoder_attention", "encoder_attention.parquet", "encoder", Prefill, _PREFILL,
         ("attn_dtype",), {("bfloat16",): "bf16", ("fp8",): "fp8"},
         ("batch_size", "isl", "num_heads", "head_dim"), _encoder, _encoder_bytes, WARM,
-        usual=_long,
+        keep=_many, usual=_long,
     ),
     Table(
         "generation_mla", "generation_mla.parquet", "mla_decode", Decode, _DECODE,

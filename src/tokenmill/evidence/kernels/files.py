@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tokenmill.evidence.calibration import Constant, Origin, render
-from tokenmill.evidence.kernels.fit import MEAN, Constants
+from tokenmill.evidence.kernels.fit import BENCHMARK, MEAN, Constants
 
-__all__ = ["write_kernels"]
+__all__ = ["read_kernels", "write_kernels"]
 
 _NOTE = "keys: operation/precision[.engine]/constant; low and high span fits on one GPU and engine"
 _TITLE = "kernel tables of NVIDIA aiconfigurator-core 0.12.0 (Apache-2.0)"
@@ -24,12 +24,39 @@ def _origins(rows: int, read: str) -> dict[str, Origin]:
 
 
 def _constants(operations: Mapping[str, Mapping[str, Constants]]) -> dict[str, Constant]:
-    return {
-        f'"{operation}/{key}/{name}"': Constant(value, c.low[name], c.high[name], "", c.source)
-        for operation, keys in operations.items()
-        for key, c in keys.items()
-        for name, value in c.values.items()
-    }
+    found = {}
+    for operation, keys in operations.items():
+        for key, c in keys.items():
+            for name, value in c.values.items():
+                constant = Constant(value, c.low[name], c.high[name], "", c.source)
+                found[f'"{operation}/{key}/{name}"'] = constant
+            for name, value in zip(BENCHMARK, c.nuisance, strict=False):
+                constant = Constant(value, value, value, "", c.source)
+                found[f'"benchmark/{operation}/{key}/{name}"'] = constant
+    return found
+
+
+def read_kernels(figures: Mapping[str, float]) -> dict[str, dict[str, Constants]]:
+    """Constants by operation and key from the figures of a calibration record.
+
+    What describes the benchmark comes along, so that a table can be predicted again.
+    """
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    warm: dict[tuple[str, str], dict[str, float]] = {}
+    for path, value in figures.items():
+        parts = path.split("/")
+        if len(parts) == 3:
+            values.setdefault((parts[0], parts[1]), {})[parts[2]] = value
+        elif len(parts) == 4 and parts[0] == "benchmark":
+            warm.setdefault((parts[1], parts[2]), {})[parts[3]] = value
+    found: dict[str, dict[str, Constants]] = {}
+    for (operation, key), constants in values.items():
+        seen = warm.get((operation, key), {})
+        nuisance = tuple(seen[name] for name in BENCHMARK) if seen else ()
+        found.setdefault(operation, {})[key] = Constants(
+            constants, constants, constants, nuisance, 0
+        )
+    return found
 
 
 def write_kernels(

@@ -20,8 +20,8 @@ from tokenmill.evidence.kernels.table import Table
 from tokenmill.physics.chip import Chip, KernelConstants
 
 __all__ = [
-    "MEAN", "TABLES", "Constants", "Report", "Score", "fit_group", "fit_kernels", "predict",
-    "score",
+    "BENCHMARK", "MEAN", "TABLES", "Constants", "Report", "Score", "fit_group", "fit_kernels",
+    "predict", "review", "score",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -30,6 +30,7 @@ TABLES: dict[str, Table] = {
     table.name: table for table in (*products.TABLES, *attention.TABLES, *scans.TABLES)
 }
 MEAN = "kernels-mean"  # the family that all others inherit from
+BENCHMARK = ("l2_bytes_per_clock", "l2_share")  # what a table's nuisance is called
 _WORTH = 0.01  # an engine earns constants of its own by this much mean error
 _FIT_ROWS = 4000  # per accelerator, precision and engine
 _SCORE_ROWS = 8000
@@ -263,6 +264,34 @@ def _stream(product: Constants, conv: Constants) -> Constants:
         {name: part.high[name] for name, part in sources.items()},
         (), conv.rows, "kin",
     )  # fmt: skip
+
+
+def review(
+    folder: Path, chips: Mapping[str, Chip],
+    families: Mapping[str, Mapping[str, Mapping[str, Constants]]],
+    tables: Sequence[str] = tuple(TABLES), most: int = _SCORE_ROWS,
+) -> dict[tuple[str, str], Score]:  # fmt: skip
+    """How given constants predict the kernel tables, by (table, accelerator).
+
+    Parameters: as in `fit_kernels`; families, constants by family, operation and key; most rows
+    per precision and engine.
+    Raises: Unsupported without pyarrow, InputError where a file is missing.
+    """
+    pairs: dict[tuple[str, str], list[tuple[Array, Array]]] = {}
+    for name in tables:
+        table = TABLES[name]
+        for sample in table.read(folder):
+            known = families[chips[sample.gpu].architecture].get(table.operation, {})
+            constants = _look_up(known, table.key(sample), sample.engine)
+            if constants is None:
+                continue
+            rows = sample.thin(most, seed=3)
+            seconds = predict(table, chips[rows.gpu], rows, constants.values, constants.nuisance)
+            pairs.setdefault((name, sample.gpu), []).append((seconds, rows.seconds))
+    return {
+        key: score(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        for key, found in pairs.items()
+    }
 
 
 def fit_kernels(

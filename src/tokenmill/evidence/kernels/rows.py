@@ -50,7 +50,26 @@ class Sample:
         return self.take(np.sort(index))
 
 
-def _columns(path: Path) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class _Words:
+    """A text column: a code per row, and the word of each code."""
+
+    codes: NDArray[np.int64]
+    words: list[str]
+
+    def equal(self, word: str) -> NDArray[np.bool_]:
+        """Rows that hold the word."""
+        wanted = self.words.index(word) if word in self.words else -1
+        rows: NDArray[np.bool_] = self.codes == wanted
+        return rows
+
+    def contain(self, part: str) -> NDArray[np.bool_]:
+        """Rows whose word contains a part."""
+        rows: NDArray[np.bool_] = np.array([part in word for word in self.words])[self.codes]
+        return rows
+
+
+def _open(path: Path, names: set[str]) -> Any:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -59,22 +78,29 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
         ) from None
     if not path.is_file():
         raise InputError(f"{path}: no such kernel table")
-    table = parquet.read_table(path)
-    found: dict[str, NDArray[Any]] = {}
+    return parquet.read_table(path, columns=sorted(names))
+
+
+def _columns(path: Path, names: set[str]) -> tuple[dict[str, _Words], dict[str, Array]]:
+    """Text and numeric columns; the exponent of a skewed distribution becomes a number."""
+    table = _open(path, names - {"exponent"} | ({"distribution"} if "exponent" in names else set()))
+    texts: dict[str, _Words] = {}
+    numbers: dict[str, Array] = {}
     for name in table.column_names:
         column = table.column(name).combine_chunks()
-        if str(column.type) in ("string", "large_string"):
+        if "string" in str(column.type):
             coded = column.dictionary_encode()
-            codes = coded.indices.to_numpy(zero_copy_only=False)
-            words = np.array(coded.dictionary.to_pylist(), dtype=object)
-            found[name] = words[np.nan_to_num(codes).astype(int)]
+            codes = coded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+            texts[name] = _Words(codes, coded.dictionary.to_pylist())
         else:
-            found[name] = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float))
-    if "distribution" in found:
-        exponents = {"balanced": 0.0, "power_law_1.01": 1.01, "power_law_1.2": 1.2}
-        names, code = np.unique(found["distribution"].astype(str), return_inverse=True)
-        found["exponent"] = np.array([exponents.get(name, 0.0) for name in names])[code]
-    return found
+            numbers[name] = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float))
+    if "distribution" in texts:
+        drawn = texts["distribution"]
+        ends = [word.rpartition("power_law_") for word in drawn.words]
+        numbers["exponent"] = np.array([float(end[2]) if end[1] else 0.0 for end in ends])[
+            drawn.codes
+        ]
+    return texts, numbers
 
 
 def read_table(
@@ -89,33 +115,23 @@ def read_table(
     Returns: samples, main kernel of each only.
     Raises: Unsupported without pyarrow, InputError where the file is missing.
     """
-    columns = _columns(path)
-    code = np.full(columns["gpu"].size, -1)
-    labels: list[tuple[str, str, str]] = []
-    for gpu in gpus:
-        on_gpu = columns["gpu"] == gpu
-        for engine, name in ENGINES.items():
-            here = on_gpu & (columns["engine"] == engine)
-            if not here.any():
-                continue
-            for values, ours in precision.items():
-                match = here.copy()
-                for key, value in zip(keys, values, strict=True):
-                    match &= columns[key] == value
-                if match.any():
-                    code[match] = len(labels)
-                    labels.append((gpu, ours, name))
-    names, place = np.unique(columns["kernel_source"].astype(str), return_inverse=True)
-    stand_in = np.array([spare in name for name in names])[place]
+    needed = {"gpu", "engine", "kernel_source", "latency_s", *keys, *shapes}
+    texts, numbers = _columns(path, needed)
+    kernels, seconds = texts["kernel_source"], numbers["latency_s"]
+    main = ~kernels.contain(spare)
     found = []
-    for number, label in enumerate(labels):
-        index = np.flatnonzero((code == number) & ~stand_in)
-        if not index.size:
-            continue
-        kernels, counts = np.unique(columns["kernel_source"][index].astype(str), return_counts=True)
-        index = index[columns["kernel_source"][index] == kernels[np.argmax(counts)]]
-        seconds = columns["latency_s"][index]
-        if seconds.min() < HOST_BOUND_S:
-            kept = {name: columns[name][index] for name in shapes}
-            found.append(Sample(*label, kept, seconds))
+    for gpu in gpus:
+        on_gpu = main & texts["gpu"].equal(gpu)
+        for engine, name in ENGINES.items():
+            here = np.flatnonzero(on_gpu & texts["engine"].equal(engine))
+            for values, ours in precision.items():
+                index = here
+                for key, value in zip(keys, values, strict=True):
+                    index = index[texts[key].equal(value)[index]]
+                if not index.size:
+                    continue
+                index = index[kernels.codes[index] == np.bincount(kernels.codes[index]).argmax()]
+                if seconds[index].min() < HOST_BOUND_S:
+                    kept = {shape: numbers[shape][index] for shape in shapes}
+                    found.append(Sample(gpu, ours, name, kept, seconds[index]))
     return found

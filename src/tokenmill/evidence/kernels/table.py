@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Bounds = tuple[float, float, float]  # lowest, first guess, highest
 
 # L2 rate [B per clock and multiprocessor] and the share of L2 that a benchmark keeps warm.
-WARM: tuple[Bounds, ...] = ((4.0, 60.0, 200.0), (0.1, 0.8, 2.0))
+WARM: tuple[Bounds, ...] = ((4.0, 60.0, 200.0), (0.1, 0.8, 3.0))
 
 
 @dataclass(frozen=True)
