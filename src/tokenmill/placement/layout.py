@@ -94,6 +94,11 @@ def _head_counts(arch: Architecture) -> set[int]:
     return heads
 
 
+def _kv_head_counts(arch: Architecture) -> set[int]:
+    mixers = (layer.mixer for layer in arch.layers)
+    return {mixer.kv_heads for mixer in mixers if isinstance(mixer, Attention)}
+
+
 def _widths(arch: Architecture) -> tuple[set[int], set[int], set[int]]:
     dense, experts, counts = set(), set(), set()
     for layer in arch.layers:
@@ -116,6 +121,9 @@ def refusal(arch: Architecture, layout: Layout) -> str:
     bad_heads = [h for h in sorted(_head_counts(arch)) if h % layout.tp]
     if bad_heads:
         return f"{bad_heads[0]} attention heads do not divide by TP {layout.tp}"
+    odd = [n for n in sorted(_kv_head_counts(arch)) if n % layout.tp and layout.tp % n]
+    if odd:
+        return f"TP {layout.tp} neither divides {odd[0]} KV heads nor copies them evenly"
     if layout.pp > arch.layer_count:
         return f"PP {layout.pp} exceeds {arch.layer_count} layers"
     if (layout.dp > 1 or layout.ep > 1) and not counts:

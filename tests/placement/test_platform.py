@@ -1,0 +1,53 @@
+"""Platforms: every piece of hardware on record can be asked for, under the names people use."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tokenmill.catalog import load
+from tokenmill.errors import InputError, UnknownName
+from tokenmill.placement.platform import hardware_names, platform
+
+
+@pytest.mark.parametrize("name", hardware_names())
+def test_everything_on_record_stands_on_a_platform(name: str) -> None:
+    found = platform(name)
+    assert found.name == name
+    assert found.chip.memory_bytes > 0
+    assert found.chip.memory_bytes_per_s > 0
+    assert found.chip.flop_per_s("bf16") > 0
+    assert 1 <= found.domain_gpus <= found.most_gpus
+    assert 1 <= found.machine_gpus <= found.most_gpus
+    assert 0 <= found.power.idle_w < found.power.limit_w
+    assert math.isfinite(found.fabric.link_bytes_per_s)
+    assert found.fabric.link_bytes_per_s > 0
+
+
+def test_a_card_gets_the_machine_it_is_sold_in() -> None:
+    usual = {
+        "h100": ("hgx-h100", 8), "gb200-nvl72": ("gb200-nvl72", 72), "l40s": ("server-8x-pcie", 8),
+        "rtx-4090": ("workstation-4x", 4), "rtx-4090-laptop": ("workstation-1x", 1),
+        "dgx-h100": ("dgx-h100", 8),
+    }  # fmt: skip
+    for name, (machine, gpus) in usual.items():
+        assert (platform(name).system.slug, platform(name).machine_gpus) == (machine, gpus)
+
+
+def test_one_name_one_platform() -> None:
+    assert platform("h100").name == platform("NVIDIA H100 SXM").name == "h100-sxm"
+    assert platform("h100") == platform("h100-sxm")
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("h10", "h100"), ("rtx4091", "rtx-4090")])
+def test_unknown_hardware_gets_the_nearest(wrong: str, meant: str) -> None:
+    with pytest.raises(UnknownName) as refusal:
+        platform(wrong)
+    found = {load.resolve("accelerators", name) for name in refusal.value.suggestions}
+    assert load.resolve("accelerators", meant) in found
+
+
+def test_an_empty_machine_is_refused() -> None:
+    with pytest.raises(InputError, match="name the card instead"):
+        platform("workstation-4x")
