@@ -259,14 +259,18 @@ def test_services_with_traffic_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("replicas = 2", "replicas = 2\nwheels = 4"), "service.0.wheels: unknown key"),
-        (("[slo]", "[slow]"), "slow: unknown key"),
+        (
+            ("replicas = 2", "replicas = 2\nwheels = 4"),
+            "service.0.wheels: unknown key; known: model, on, name",
+        ),
+        (("[slo]", "[slow]"), "slow: unknown key; known: service, name, traffic"),
         (('ttft_s = "500 ms"', 'ttft_s = "500 kg"'), "slo"),
         (('ttft_s = "500 ms"', "ttft_s = nan"), "slo"),
         (('model = "llama-3.1-8b"\non = "h100"', 'on = "h100"'), "model: is missing"),
         (('service = "judge"', 'service = "nobody"'), "nobody"),
         (("replicas = 2", 'replicas = "two"'), "service.0.replicas"),
         (("share = 0.3", "share = 0"), "tenant.0.share"),
+        (("mtbf_s = ", "mtfb_s = "), "failures.mtfb_s: unknown key; known: mtbf_s, mttr_s"),
         (("seed = 3", "seed = "), "TOML"),
     ],
 )

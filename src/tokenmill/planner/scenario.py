@@ -7,9 +7,9 @@ units. Unknown keys and impossible values are one line that names the file and t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -271,12 +271,24 @@ def _beside(found: Scenario, folder: Path) -> Scenario:
 
 
 def _first(problem: ValidationError) -> tuple[str, str]:
-    """(key, what is wrong) of the first problem."""
-    error = problem.errors()[0]
+    """(key, what is wrong) of the first problem; what is misspelt is also missing."""
+    error = min(problem.errors(), key=lambda one: one["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in error["loc"])
     text = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        text = "unknown key; see the scenario page for the keys there are"
+        text = f"unknown key; known: {', '.join(_table_at(error['loc'][:-1]).model_fields)}"
     elif error["type"] == "missing":
         text = "is missing"
     return place, text
+
+
+def _table_at(place: Sequence[int | str]) -> type[BaseModel]:
+    """The table that a place in a scenario is of."""
+    table: type[BaseModel] = Scenario
+    for key in place:
+        if isinstance(key, str):
+            kinds = [table.model_fields[key].annotation]
+            while kinds and not (isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)):
+                kinds = [*get_args(kinds[0]), *kinds[1:]]
+            table = kinds[0]
+    return table

@@ -104,8 +104,9 @@ def trial(
     book = price_book(currency, region=region, own=prices)
     served = tuple(
         replace(one, outcome=priced(one.outcome, service.case.platform, book, "rent"))
+        if one.counts.done else one  # without a token there is no price of one
         for one, service in zip(result.services, services, strict=True)
-    )
+    )  # fmt: skip
     return replace(result, services=served)
 
 

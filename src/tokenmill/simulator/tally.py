@@ -82,13 +82,17 @@ def _machine(platform: Platform) -> tuple[float, float]:
 
 
 def _on_s(fleet: Fleet, played: Played) -> Floats:
-    """Seconds that replicas of each pool were switched on, summed over them."""
-    counts = np.array([pool.replicas for pool in fleet.pools], float)
-    on_s: Floats = counts * played.end_s
-    for number, pool in enumerate(fleet.pools):
-        if pool.autoscaling or pool.failures:
-            length_s = np.diff(played.series.time_s, prepend=0.0)
-            on_s[number] = float((played.series.serving[:, number] * length_s).sum())
+    """Seconds that replicas of each pool were switched on, summed over them.
+
+    What a replica draws beside its work is the idle power of the time that it was on.
+    """
+    replicas = played.replicas
+    idle_w = np.array([fleet.pools[pool].table.idle_w for pool in replicas.pool])
+    spare_j = replicas.energy_j - replicas.work_j
+    idle_s = np.divide(spare_j, idle_w, out=np.zeros_like(spare_j), where=idle_w > 0)
+    on_s: Floats = np.bincount(
+        replicas.pool, weights=replicas.busy_s + idle_s, minlength=len(fleet.pools)
+    )
     return on_s
 
 
@@ -162,10 +166,12 @@ def _gaps(
     """Gaps between tokens: the mean exact, percentiles from the engine's histogram."""
     gaps = each.played.gaps
     merged = type(gaps)(gaps.edges_s, gaps.counts[list(pools)].sum(axis=0, keepdims=True))
-    spread_s = [merged.quantile_s(percentile / 100.0) for percentile in PERCENTILES]
     done = mine & each.played.done
     tokens = each.load.requests.output_tokens[done] - 1.0
     spent_s = (each.e2e_s - each.ttft_s)[done]
+    # the last bin has no upper edge; no gap is longer than all the gaps of its request
+    longest_s = float(spent_s.max(initial=0.0)) if len(spent_s) else float("nan")
+    spread_s = [min(merged.quantile_s(level / 100.0), longest_s) for level in PERCENTILES]
     total = float(tokens[tokens > 0].sum())
     mean_s = float(spent_s[tokens > 0].sum()) / total if total else float("nan")
     return Distribution(mean_s, *spread_s)
@@ -183,8 +189,11 @@ def _outcome(
     of_last = played.replicas.pool == last
     of_own = np.isin(played.replicas.pool, own)
     busy = float(played.replicas.busy_s[of_own].sum() / max(on_s[own].sum(), 1e-12))
-    batch = _decoding_s(each, mine) / max(on_s[last], 1e-12)
-    running = max(_decoding_s(each, mine) / max(played.replicas.busy_s[of_last].sum(), 1e-12), 1.0)
+    seats = float(fleet.pools[last].scheduling.max_sequences)
+    decoding_s, busy_s = _decoding_s(each, mine), played.replicas.busy_s[of_last].sum()
+    # sequences that wait for a replica to be mended hold no seat
+    batch = min(decoding_s / max(on_s[last], 1e-12), seats)
+    running = min(max(decoding_s / max(busy_s, 1e-12), 1.0), seats)
     replicas = [_replicas(fleet, played, pool) for pool in own]
     gpus = sum(count * layout.gpus for count, layout in zip(replicas, service.layouts, strict=True))
     gpu_s = float((on_s[own] * fleet.gpus()[own]).sum())
