@@ -35,21 +35,21 @@ class StandIn:
 FREE: tuple[Free, ...] = (
     Free("matmul-ampere", 0.78, 0.08, note="of the peak, A100 SXM"),
     Free("matmul-hopper", 0.70, 0.08, note="of the peak, H100 SXM at its power limit"),
-    Free("matmul-ada", 0.85, 0.08, note="of the peak with FP32 accumulate, RTX 4090"),
+    Free("matmul-ada", 0.92, 0.08, note="of the peak at the rated boost clock, RTX 4090"),
     Free("convolution-ampere", 0.55, 0.3),
     Free("convolution-hopper", 0.50, 0.3),
     Free("convolution-ada", 0.70, 0.3),
     Free("attention-ampere", 0.65, 0.2, note="without its exponentials"),
     Free("attention-hopper", 0.60, 0.2, note="without its exponentials"),
-    Free("attention-ada", 0.85, 0.2, note="without its exponentials"),
-    Free("softmax", 30.0, 0.4, note="FP32 operations per score"),
+    Free("attention-ada", 0.95, 0.2, note="at the rated boost clock, which cards exceed"),
+    Free("softmax", 45.0, 0.4, note="FP32 operations per score"),
     Free("stream", 0.85, 0.1, note="of the memory bandwidth, elementwise kernels"),
     Free("overlap", 1.6, 0.2, note="exponent joining compute and memory time of a product"),
     Free("traffic-unet", 1.0, 0.25, note="elementwise passes over those counted, eager"),
-    Free("traffic-joint", 1.0, 0.4, note="elementwise passes over those counted, eager"),
+    Free("traffic-joint", 1.0, 0.6, note="elementwise passes over those counted, eager"),
     Free("traffic-flux", 1.0, 0.25, note="elementwise passes over those counted, eager"),
     Free("layout", 1.0, 0.4, note="extra passes of convolutions outside their fast layout"),
-    Free("unfused", 12.0, 0.4, "B", "through memory per score of attention that is not fused"),
+    Free("unfused", 12.0, 0.4, note="bytes moved per score of attention that is not fused"),
     Free("tf32", 0.75, 0.2, note="FP32 networks on TF32 units, of what 16 bits reach"),
     Free("engine", 1.05, 0.1, note="products of engines over those of eager frameworks"),
     Free("engine_traffic", 0.6, 0.3, note="elementwise traffic engines leave, of the fused count"),
@@ -58,7 +58,7 @@ FREE: tuple[Free, ...] = (
     Free("int8", 0.75, 0.15, note="of what 16 bits reach of their peak"),
     Free("quantise", 19.0, 0.3, note="passes over a product's input to quantise it, eager"),
     Free("quantise_fused", 1.5, 0.5, note="the same, compiled"),
-    Free("unpack", 15.0, 0.2, "B", "per weight stored small, each eager pass"),
+    Free("unpack", 15.0, 0.2, note="bytes moved per weight stored small, each eager pass"),
     Free("gap", 4e-6, 0.4, "us", "of an idle GPU between two kernels"),
     Free("host_step", 10e-3, 0.5, "us", "of the host per denoising step"),
     Free("host_module", 35e-6, 0.5, "us", "of the host per product, convolution, attention"),
@@ -77,9 +77,9 @@ FREE: tuple[Free, ...] = (
 
 # Too few rows to fit: value, low, high, unit, note.
 FIXED: Mapping[str, tuple[float, float, float, str, str]] = {
-    "full_power-ampere": (1.282e-12, 1.0e-12, 1.4e-12, "pJ/FLOP", "A100 SXM: 400 W at 312 TFLOP/s"),
-    "full_power-hopper": (0.708e-12, 0.6e-12, 0.8e-12, "pJ/FLOP", "H100 SXM: 700 W at 989 TFLOP/s"),
-    "full_power-ada": (2.724e-12, 2.2e-12, 3.3e-12, "pJ/FLOP", "RTX 4090: 450 W at 165 TFLOP/s"),
+    "full_power-ampere": (1.282e-12, 1.0e-12, 1.4e-12, "J/FLOP", "A100 SXM: 400 W at 312 TFLOP/s"),
+    "full_power-hopper": (0.708e-12, 0.6e-12, 0.8e-12, "J/FLOP", "H100 SXM: 700 W at 989 TFLOP/s"),
+    "full_power-ada": (2.724e-12, 2.2e-12, 3.3e-12, "J/FLOP", "RTX 4090: 450 W at 165 TFLOP/s"),
     "host_engine": (0.1, 0.05, 0.2, "", "host time of engines over eager code"),
     "ring_round": (30e-6, 15e-6, 60e-6, "us", "latency of one round of ring attention"),
     "ring_exposed": (0.5, 0.2, 1.0, "", "share of ring traffic that computing does not hide"),
@@ -87,14 +87,15 @@ FIXED: Mapping[str, tuple[float, float, float, str, str]] = {
 }
 
 STAND_INS: tuple[StandIn, ...] = (
-    StandIn("ampere-samsung", "ada", 1.0, 4.0e-12, 0.2, "GA10x: the limits of A10 and A6000"),
+    StandIn("ampere-samsung", "ada", 0.85, 4.0e-12, 0.2, "GA10x; best of uncontrolled submissions"),
     StandIn("turing", "ada", 0.8, 4.0e-12, 0.3, "older kernels of attention and convolution"),
     StandIn("volta", "ampere", 0.9, 2.4e-12, 0.25, "V100 SXM: 300 W at 125 TFLOP/s"),
     StandIn("pascal", "ada", 0.8, 22e-12, 0.4, "no tensor cores: FP32 units"),
     StandIn("blackwell", "hopper", 0.88, 0.444e-12, 0.2, "B200: 1000 W at 2250 TFLOP/s; kernel "
             "tables: 0.67 of the peak where H100 reaches 0.76"),
     StandIn("blackwell-ultra", "hopper", 0.88, 0.489e-12, 0.25, "B300: 1100 W at 2250 TFLOP/s"),
-    StandIn("blackwell-geforce", "ada", 1.0, 2.745e-12, 0.2, "RTX 5090: 575 W at 209.5 TFLOP/s"),
+    StandIn("blackwell-geforce", "ada", 0.85, 2.745e-12, 0.25, "RTX 5090: 575 W at 209.5 TFLOP/s; "
+            "best of uncontrolled submissions"),
     StandIn("rubin", "hopper", 0.8, 0.45e-12, 0.4, "announced, not measured"),
     StandIn("cdna2", "hopper", 0.6, 1.46e-12, 0.4, "other vendor, other software"),
     StandIn("cdna3", "hopper", 0.6, 0.574e-12, 0.4, "MI300X: 750 W at 1307 TFLOP/s"),

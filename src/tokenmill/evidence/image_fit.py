@@ -1,6 +1,4 @@
-"""Fits the constants of image timing, cross-validates them and writes their calibration file.
-
-    python -m tokenmill.evidence.image_fit MEASUREMENTS --write FILE | --check
+"""Fits the constants of image timing and cross-validates them by group.
 
 Robust least squares on logarithms, with priors (kernel tables for products, operator counts for
 traffic) as further observations, so that a group left out cannot send a constant astray.
@@ -9,28 +7,64 @@ traffic) as further observations, so that a group left out cannot send a constan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.catalog import load
 from tokenmill.evidence.gauss_newton import minimise
 from tokenmill.evidence.image_constants import FREE, complete
 from tokenmill.evidence.image_rows import ImageRow, image_rows, latency_rows, predict_s
 
-__all__ = ["cross_validate", "errors", "fit", "rows"]
+__all__ = ["GROUPS", "Validation", "cross_validate", "errors", "fit", "rows", "table"]
 
 Array = NDArray[np.float64]
 
 _TRUST = 0.2  # error of a row that weighs as much as one spread of a prior
-_ROUNDS = 12
+_ROUNDS = 8
 _REACH = 1.2  # bounds, in logarithms around the start
+
+
+def _architecture(row: ImageRow) -> str:
+    return load.accelerator(row.gpu).architecture
+
+
+# What is left out together: everything a publication says, every row of a GPU, of a model, ...
+GROUPS: Mapping[str, Callable[[ImageRow], str]] = {
+    "publication": lambda row: row.publication,
+    "gpu": lambda row: row.gpu,
+    "model": lambda row: row.model,
+    "architecture": _architecture,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Rows predicted without their own group: logarithms of predicted over measured (rows,),
+    and the constants of each fit."""
+
+    errors: Array
+    constants: tuple[Mapping[str, float], ...]
 
 
 def rows(folder: Path) -> list[ImageRow]:
     """The rows to fit on: published image times, and latencies noted beside energies."""
     return [*image_rows(folder / "media.csv"), *latency_rows(folder / "power.csv")]
+
+
+class _Reader(dict[str, float]):
+    """Constants that remember which of them were read."""
+
+    def __init__(self, constants: Mapping[str, float]) -> None:
+        super().__init__(constants)
+        self.used: set[str] = set()
+
+    def __getitem__(self, key: str) -> float:
+        self.used.add(key)
+        return super().__getitem__(key)
 
 
 class _Predictor:
@@ -59,18 +93,6 @@ class _Predictor:
         return known[key]
 
 
-class _Reader(dict[str, float]):
-    """Constants that remember which of them were read."""
-
-    def __init__(self, constants: Mapping[str, float]) -> None:
-        super().__init__(constants)
-        self.used: set[str] = set()
-
-    def __getitem__(self, key: str) -> float:
-        self.used.add(key)
-        return super().__getitem__(key)
-
-
 def errors(found: Sequence[ImageRow], constants: Mapping[str, float]) -> Array:
     """Logarithm of predicted over measured, row by row."""
     predicted = [predict_s(row, constants) for row in found]
@@ -84,8 +106,7 @@ def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]
     a long sweep does not drown a short one. Rows at a power cap that their source does not give
     are left to `max_q`, and decide nothing else.
     """
-    sizes = Counter(row.family for row in found)
-    trust = [sizes[row.family] ** -0.5 for row in found] + [1.0] * len(FREE)
+    trust = [*weights(found), *[1.0] * len(FREE)]
     start = np.array([item.start for item in FREE])
     spread = np.array([item.spread for item in FREE])
     measured = np.array([row.seconds for row in found])
@@ -103,19 +124,40 @@ def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]
     return complete(_named(best.point))
 
 
+def weights(found: Sequence[ImageRow]) -> list[float]:
+    """The weight of each row: a family of n rows weighs as the root of n."""
+    sizes = Counter(row.family for row in found)
+    return [float(sizes[row.family] ** -0.5) for row in found]
+
+
 def _named(free: Array) -> dict[str, float]:
     return {item.key: float(value) for item, value in zip(FREE, free, strict=True)}
 
 
 def cross_validate(
     found: Sequence[ImageRow], group: Callable[[ImageRow], str], *, rounds: int = _ROUNDS
-) -> Array:
-    """Errors of each row under constants fitted without its group."""
-    result = np.zeros(len(found))
+) -> Validation:
+    """Each row under constants fitted without its group."""
+    result, fits = np.zeros(len(found)), []
     names = [group(row) for row in found]
     for name in sorted(set(names)):
         rest = [row for row, own in zip(found, names, strict=True) if own != name]
         inside = [at for at, own in enumerate(names) if own == name]
         constants = fit(rest, rounds=rounds)
+        fits.append(constants)
         result[inside] = errors([found[at] for at in inside], constants)
-    return result
+    return Validation(result, tuple(fits))
+
+
+def table(names: Iterable[str], error: Array) -> list[str]:
+    """Lines of error by name, the worst median first: rows, median, mean, p90, bias."""
+    labels = np.array(list(names))
+    lines = []
+    for name in sorted(set(labels)):
+        own = error[labels == name]
+        off = np.abs(np.expm1(own))
+        lines.append((float(np.median(off)), (
+            f"{name:58s} {own.size:4d} rows  median {np.median(off):6.1%}  mean {off.mean():6.1%}"
+            f"  p90 {np.quantile(off, 0.9):6.1%}  bias {np.expm1(np.median(own)):+6.1%}"
+        )))  # fmt: skip
+    return [line for _, line in sorted(lines, reverse=True)]

@@ -257,7 +257,9 @@ def _attention_s(
     padding = np.ceil(head_dim / _HEAD_STEP) * _HEAD_STEP / head_dim
     plain = chip.peaks.get("fp32", chip.half_flop_per_s() / 16.0)
     exponentials_s = k.scores * each * c["softmax"] / plain
-    return k.flop * each * padding / how.attention + exponentials_s, moved
+    products_s = k.flop * each * padding / how.attention
+    p = c["overlap"]
+    return (products_s**p + exponentials_s**p) ** (1.0 / p), moved
 
 
 def _quantising_launches(how: Arithmetic, fused_qkv: bool) -> float:
