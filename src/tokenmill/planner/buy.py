@@ -11,7 +11,7 @@ from tokenmill.catalog import load
 from tokenmill.catalog.boards import Board, board, desktop_cards
 from tokenmill.catalog.records import Accelerator
 from tokenmill.cost.exchange import Rate
-from tokenmill.errors import InputError, NoPrice, Unsupported
+from tokenmill.errors import NoPrice, Unsupported
 from tokenmill.physics.power import family
 from tokenmill.placement.platform import platform
 from tokenmill.planner.shop_answer import (
@@ -34,6 +34,7 @@ __all__ = ["buy"]
 _LEAST_CAP = 0.5  # of a card's limit; whether a driver lets it go lower is nowhere on record
 _STEP_W = 5.0
 _MOST_CHANGES = 3
+_LASTING = ("unsupported", "price", "form", "cap")  # limits that no change of the question lifts
 
 
 def buy(
@@ -83,6 +84,9 @@ class _Desk:
         if not record.form_factor.startswith("PCIe"):
             return Turned(card, count, "form", message=record.form_factor or record.market)
         try:
+            idle_w = platform(card).power.idle_w
+            if self.question.cap_w is not None and self.question.cap_w <= idle_w:
+                return Turned(card, count, "cap", idle_w, self.question.cap_w)
             offer = self._offer(card, count)
         except Unsupported as problem:
             return Turned(card, count, "unsupported", message=str(problem))
@@ -94,11 +98,6 @@ class _Desk:
     def _offer(self, card: str, count: int) -> Offer:
         q, where = self.question, platform(card)
         power = where.power
-        if q.cap_w is not None and q.cap_w <= power.idle_w:
-            raise InputError(
-                f"a power limit of {q.cap_w:g} W is not above the {power.idle_w:.0f} W that "
-                f"{card} draws idle"
-            )
         uses = tuple(use_of(job, card, count, q.cap_w) for job in self.jobs)
         idle = Interval(*[count * power.idle_w] * 3)
         busy = max((use.card_w for use in uses if use.runs), default=idle, key=lambda w: w.value)
@@ -214,7 +213,7 @@ def _with_remedies(desk: _Desk, out: Turned, rows: Ladder) -> Turned:
         uses = [use_of(job, out.card, out.count, desk.question.cap_w) for job in desk.jobs]
         least = min(uses, key=lambda use: use.needs_bytes)
         return replace(out, remedies=relieved(least, out.card, out.count, None, rows))
-    if out.limit in ("unsupported", "price", "form"):
+    if out.limit in _LASTING:
         return out
     remedies: list[Remedy] = []
     change: dict[str, object] = {}
@@ -228,7 +227,7 @@ def _with_remedies(desk: _Desk, out: Turned, rows: Ladder) -> Turned:
             kept = [replace(one, keeps=_kept(answer)) if one.kind == "cap" else one
                     for one in remedies]  # fmt: skip
             return replace(out, remedies=tuple(kept))
-        if answer.limit in ("unsupported", "price", "memory"):
+        if answer.limit in (*_LASTING, "memory"):
             break
         current = answer
     return out

@@ -56,9 +56,10 @@ class Shortage:
 class Turned:
     """A card that is out: the limit, what it needs and what there is, and changes that work.
 
-    limit: memory, budget, price, power, quiet, slots, form (it goes into no slot) or unsupported;
-    needs and has in the unit of the limit (bytes, money, watts, slots); message, the form, or what
-    tokenmill refused to predict; price of one card, None where unknown.
+    limit: memory, budget, price, power, quiet, slots, cap (no more than idling takes), form (it
+    goes into no slot) or unsupported; needs and has in the unit of the limit (bytes, money,
+    watts, slots); message, the form, or what tokenmill refused to predict; price of one card,
+    None where unknown.
     """
 
     card: str

@@ -154,6 +154,7 @@ OUT = {
     "power": "{card}: the PC draws {needs} at the wall, the limit is {has}",
     "quiet": "{card}: {needs} to cool, the limit is {has}",
     "slots": "{card}: covers {needs} slots, there are {has}",
+    "cap": "{card}: draws {needs} idle, its power limit was to be {has}",
     "form": "{card}: made as {message}, not as a card for a slot",
     "unsupported": "{card}: {message}",
 }
@@ -185,6 +186,7 @@ SURE = (
 )
 TARIFF_SOURCE = "Electricity: {title}, {date}{old}."
 BOARD_SOURCE = "Slots and supplies: {title}; boards of other makers are often thicker."
+NO_BOARD = "{cards}: how many slots it covers is not on record; measure before you buy."
 NOT_MODELLED = {
     "video": "Video: not predicted by any model here yet.",
     "training": "Fine-tuning: not predicted by any model here yet.",

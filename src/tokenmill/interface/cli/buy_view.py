@@ -275,7 +275,7 @@ def _turned(page: Page, shop: Shop) -> None:
 def _out_words(one: Turned, currency: str) -> str:
     units: dict[str, Callable[[float], str]] = {
         "memory": gigabytes, "budget": lambda value: Money.of(value, currency).text(),
-        "power": watts, "quiet": watts, "slots": lambda value: f"{value:.0f}",
+        "power": watts, "quiet": watts, "cap": watts, "slots": lambda value: f"{value:.0f}",
     }  # fmt: skip
     unit = units.get(one.limit, str)
     card = text.COUNT.format(count=one.count, card=one.card) if one.count > 1 else one.card
@@ -338,6 +338,9 @@ def _sure(page: Page, shop: Shop, told: Sequence[Offer]) -> None:
     boards = {one.board.source.title for one in told if one.board}
     for title in sorted(boards):
         page.say(text.BOARD_SOURCE.format(title=title))
+    unknown = [one.card for one in told if one.board is None]
+    if unknown:
+        page.say(text.NO_BOARD.format(cards=", ".join(unknown)))
     for use in shop.unmodelled:
         page.say(text.NOT_MODELLED[use], "bold")
 
