@@ -72,7 +72,6 @@ def step_table(
     linear_s, linear_j = _costs(power, gpus, tuple(times.linear_parts(tokens)), tokens)
     sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)), counts)
     base, ctx, window = (_row(x, counts) for x in times.decode_coefficients(counts))
-    tokens, counts = np.arange(max_tokens + 1.0), np.arange(max_sequences + 1.0)
     chunk, token, pair, window_pair = (float(np.ravel(x)[0]) for x in times.prefill_coefficients())
     # attention streams its cache at decode and multiplies at prefill: its watts per second of
     # work are those of a part that does nothing else
@@ -80,10 +79,8 @@ def step_table(
     prefill_w = _attention_watts(power, times.prefill_part(np.array([[2048.0]]), 0.0)) * gpus
     host_w = (power.idle_w + power.active_w) * gpus
     sequence_s, sequence_j = sequence_s + base, sequence_j + base * decode_w
-    linear_s = linear_s + token * tokens
-    linear_j = linear_j + token * prefill_w * tokens
-    sequence_s = sequence_s - token * counts
-    sequence_j = sequence_j - token * prefill_w * counts
+    linear_s, sequence_s = _folded(linear_s, sequence_s, token)
+    linear_j, sequence_j = _folded(linear_j, sequence_j, token * prefill_w)
     linear_s[0] = linear_j[0] = sequence_s[0] = sequence_j[0] = 0.0
     return StepTable(
         linear_s=linear_s, sequence_s=sequence_s, decode_ctx_s=ctx, decode_window_s=window,
@@ -94,6 +91,18 @@ def step_table(
         prefill_window_pair_j=window_pair * prefill_w,
         window_tokens=times.window_tokens, idle_w=power.idle_w * gpus,
     )  # fmt: skip
+
+
+def _folded(linear: Array, sequence: Array, token: float) -> tuple[Array, Array]:
+    """The cost of a prefill token put into the table by tokens, and out of that by sequences.
+
+    Where a sequence costs less than a token, both tables stay positive and a step that only
+    decodes stays exact; one that prefills as well is told a little short.
+    """
+    sequence = sequence - token * np.arange(len(sequence))
+    short = np.maximum(-sequence, 0.0)
+    reach = np.minimum(np.arange(len(linear)), len(sequence) - 1)
+    return linear + token * np.arange(len(linear)) - short[reach], np.maximum(sequence, 0.0)
 
 
 def _counts(most: int, coarse: bool) -> Array:
