@@ -20,8 +20,8 @@ __all__ = ["gemm_s"]
 
 Array = NDArray[np.float64]
 
-_TILE_M = np.array([16.0, 64.0, 128.0, 128.0, 256.0])
-_TILE_N = np.array([64.0, 64.0, 64.0, 128.0, 128.0])
+_TILE_M = np.array([16.0, 64.0, 128.0, 128.0])
+_TILE_N = np.array([64.0, 64.0, 64.0, 128.0])
 
 
 def gemm_s(
@@ -56,22 +56,21 @@ def gemm_s(
 
 
 def _tiles_s(chip: Chip, c: Gemm, peak: float, size: float, m: Array, n: Array, k: Array) -> Array:
-    """Seconds of the tensor cores under the best tile: waves x time of one tile."""
+    """Seconds of the tensor cores: waves x time of one tile, under the best tile for the shape."""
     sm_flop_per_s = peak * c.compute_efficiency / chip.sm_count
     l2_bytes_per_s = c.l2_bytes_per_clock * chip.boost_hz
     # per reduction step: the tile's products, or its operands from L2, whichever is slower
     step_s = np.maximum(
         2.0 * _TILE_M * _TILE_N / sm_flop_per_s, (_TILE_M + _TILE_N) * size / l2_bytes_per_s
     )
-    fill = np.ceil(m[..., None] / _TILE_M) * np.ceil(n[..., None] / _TILE_N) / chip.sm_count
-    k = k[..., None]
+    axis = (-1, *(1,) * max(m.ndim, n.ndim, k.ndim))  # tiles come first: minima are fast there
+    rows, columns, step_s = (x.reshape(axis) for x in (_TILE_M, _TILE_N, step_s))
+    fill = np.ceil(m / rows) * np.ceil(n / columns) / chip.sm_count
     depth = np.maximum(k * np.minimum(fill, 1.0), np.minimum(k, c.split_k))
     waves = np.maximum(fill, 1.0)
     waves = waves + c.quantisation * (np.ceil(waves) - waves)
     time_s = waves * depth * step_s
-    best: Array = np.min(time_s, axis=-1)
-    if c.rigidity > 0.0:
-        large = np.where(m <= 128.0, time_s[..., 2], time_s[..., 3])
-        usual = np.where(m <= 64.0, time_s[..., 1], large)
-        best = best + c.rigidity * (usual - best)
-    return best
+    best: Array = time_s.min(axis=0)
+    usual = np.where(m <= 64.0, time_s[1], np.where(m <= 128.0, time_s[2], time_s[3]))
+    seconds: Array = best + c.rigidity * (usual - best)
+    return seconds
