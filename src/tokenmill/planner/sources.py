@@ -33,13 +33,14 @@ def traffic_from(
     """
     if table.trace or table.profile or table.prompt_tokens is None is table.output_tokens:
         traffic = _published(table, seed, limit)
-        return _closed(table, traffic, seed) if _is_closed(table) else traffic
+        return _closed(table, traffic, seed, limit) if _is_closed(table) else traffic
     prompt = _law(table.prompt_tokens or _PROMPT, table.prompt_cv)
     output = _law(table.output_tokens or _OUTPUT, table.output_cv)
     if _is_closed(table):
         return closed_loop(_loop(table), prompt, output, requests=_count(table, limit), seed=seed)
     gaps = OpenLoop(table.rate_per_s or 1.0, cv=table.cv, profile=table.hourly)
     if table.duration_s is not None:
+        _within(gaps.rate_per_s * table.duration_s, limit)
         return open_loop(gaps, prompt, output, duration_s=table.duration_s, seed=seed)
     return open_loop(gaps, prompt, output, requests=_count(table, limit), seed=seed)
 
@@ -57,13 +58,17 @@ def _loop(table: TrafficTable) -> ClosedLoop:
 
 def _count(table: TrafficTable, limit: int) -> int:
     at_once = table.users or table.concurrency or 1
-    count = table.requests or max(_REQUESTS, 10 * at_once)
+    return _within(table.requests or max(_REQUESTS, 10 * at_once), limit)
+
+
+def _within(count: float, limit: int) -> int:
+    """A number of requests that memory holds. Raises: InputError."""
     if count > limit:
         raise InputError(
-            f"{count:,} requests do not fit the memory budget, which holds {limit:,}; ask for "
+            f"{count:,.0f} requests do not fit the memory budget, which holds {limit:,}; ask for "
             "fewer, or raise it"
         )
-    return count
+    return int(count)
 
 
 def _law(mean: int, cv: float) -> LengthLaw:
@@ -85,16 +90,18 @@ def _published(table: TrafficTable, seed: int, limit: int) -> Traffic:
         profile = traffic_profile(table.profile or DEFAULT_PROFILE)
         requests = table.requests or table.head
         if requests is None and table.duration_s is None:
-            requests = min(profile.requests, limit)
+            requests = profile.requests
+        span = (table.duration_s or 0.0) * (table.rate_per_s or profile.rate_per_s)
+        _within(requests or span, limit)
         traffic = profile.traffic(
             requests=requests, duration_s=table.duration_s, rate_per_s=table.rate_per_s, seed=seed
         )
     return traffic if table.stretch is None else traffic.stretched(table.stretch)
 
 
-def _closed(table: TrafficTable, traffic: Traffic, seed: int) -> ClosedTraffic:
+def _closed(table: TrafficTable, traffic: Traffic, seed: int, limit: int) -> ClosedTraffic:
     """Users who send the requests of a trace one after another, each waiting for its answer."""
-    count = table.requests or len(traffic)
+    count = _within(table.requests or len(traffic), limit)
     pauses = closed_loop(_loop(table), Fixed(1), Fixed(1), requests=count, seed=seed)
     return replace(
         pauses, prompt_tokens=np.resize(traffic.prompt_tokens, count),
@@ -116,21 +123,24 @@ def read_within(path: Path, limit: int, *, head: int | None = None) -> Traffic:
     except OSError:
         large = False  # what is wrong with it is said in reading
     if not large:
-        traffic = read_trace(path)
-        return _cut(traffic.head(wanted), len(traffic) > wanted and wanted == limit)
+        # one more than wanted shows whether there is more
+        return _cut(read_trace(path, head=wanted + 1), wanted, limit)
     pieces: list[Traffic] = []
     count = 0
     for piece in stream_trace(path):
         pieces.append(piece)
         count += len(piece)
-        if count >= wanted:
+        if count > wanted:
             break
-    cut = count > wanted and wanted == limit
-    return _cut(concatenate(pieces).head(wanted), cut)
+    return _cut(concatenate(pieces), wanted, limit)
 
 
-def _cut(traffic: Traffic, cut: bool) -> Traffic:
-    if not cut:
+def _cut(traffic: Traffic, wanted: int, limit: int) -> Traffic:
+    """The beginning of a traffic; where memory is the reason, that is said."""
+    if len(traffic) <= wanted:
         return traffic
-    note = f"cut after {len(traffic):,} requests, which is what the memory budget holds"
-    return replace(traffic, notes=(*traffic.notes, note))
+    kept = traffic.head(wanted)
+    if wanted < limit:
+        return kept
+    note = f"cut after {wanted:,} requests, which is what the memory budget holds"
+    return replace(kept, notes=(*kept.notes, note))
