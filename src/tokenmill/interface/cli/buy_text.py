@@ -69,8 +69,9 @@ CHAT_TITLE = (
 )
 JOB_HOURS = ", {hours:.3g} h a day"
 IMAGE_UNIT, CHAT_UNIT = "images/min", "tokens/s"
+IMAGE_RATE, CHAT_RATE = "a minute", "a second"
 JOB = {
-    "card": "card", "rate": "{unit}", "interval": "80 % of cases", "first": "{first}",
+    "card": "card", "rate": "{rate}", "interval": "80 % of cases", "first": "{first}",
     "form": "format", "memory": "GiB needed", "draw": "draws", "unit_cost": "{sign} per {amount}",
 }  # fmt: skip
 IMAGE_FIRST, CHAT_FIRST = "an image", "first word"
@@ -82,6 +83,7 @@ WAY = {
     "by network": "{needs} of {has}, in parts", "by layer": "{needs} of {has}, streamed",
     "": "{needs} of {has}",
 }  # fmt: skip
+TIGHT = ", tight"
 FORMS = {
     "fp8_wo": "8-bit", "int8_wo": "8-bit", "int4_wo": "4-bit", "fp16": "fp16", "bf16": "bf16",
 }  # fmt: skip
@@ -128,7 +130,7 @@ SHORT = {
     False: "{card}: {model} in {form} takes {needs}, there are {has}; it does not run",
 }
 REMEDY = {
-    "form": "in {value}, at a loss of quality{rate}",
+    "form": "in {value}, at some loss of quality{rate}",
     "context": "with a context of {value:,.0f} tokens{rate}",
     "size": "at {value} pixels across{rate}",
     "count": "on {value} × {card}{rate}",
@@ -179,6 +181,7 @@ SURE = (
     "Speed and draw are predictions of one conversation or one image at a time; 80 % of "
     "measurements should lie between the two figures beside them (bands: {intervals}). "
     "The weakest figure behind them is {kind}.",
+    "Tight: less than a twentieth is left, and the screen on the same card takes its part.",
     "In parts, streamed: what the card does not hold is fetched from the PC's memory each time.",
     "Memory is in GiB, which is what the GB on a card's box are; llama.cpp takes {share:.0%}.",
     "Hours of work are hours in which the card works; waiting for you is idling.",

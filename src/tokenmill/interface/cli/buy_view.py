@@ -36,7 +36,7 @@ __all__ = ["show"]
 # terminal is too narrow; the whole answer is in --json.
 _RANKING = (
     ("rank", "card", "memory", "runs", "work", "money", "power", "price", "yearly"),
-    ("work", "rank", "power", "price", "memory", "runs"),
+    ("work", "rank", "power", "price", "runs", "memory"),
 )
 _JOB = (
     ("card", "rate", "interval", "first", "form", "memory", "draw", "unit_cost"),
@@ -81,7 +81,7 @@ def _heading(page: Page, shop: Shop) -> None:
     page.say(text.SETTING.format(
         hours=shop.hours, on_hours=shop.on_hours, condition=text.CONDITION[shop.condition],
         years=shop.life_years, region=text.REGION.get(shop.region, shop.region),
-        per_kwh=shop.per_kwh.text(2), date=tariff.date,
+        per_kwh=shop.per_kwh.text(2 if shop.per_kwh.amount >= 10 else 4), date=tariff.date,
         tariff=text.OWN_TARIFF if own else text.TARIFF[tariff.kind],
     ))  # fmt: skip
 
@@ -143,12 +143,12 @@ def _job(page: Page, shop: Shop, told: Sequence[Offer], at: int) -> None:
     if job.kind == "image":
         width, height, steps = picture_of(job)
         title = text.IMAGE_TITLE.format(model=job.model, width=width, height=height, steps=steps)
-        words = {"unit": text.IMAGE_UNIT, "first": text.IMAGE_FIRST, "amount": text.IMAGE_AMOUNT}
+        words = {"rate": text.IMAGE_RATE, "first": text.IMAGE_FIRST, "amount": text.IMAGE_AMOUNT}
     else:
         title = text.CHAT_TITLE.format(
             model=job.model, context=job.context_tokens, form=told[0].uses[at].form
         )
-        words = {"unit": text.CHAT_UNIT, "first": text.CHAT_FIRST, "amount": text.CHAT_AMOUNT}
+        words = {"rate": text.CHAT_RATE, "first": text.CHAT_FIRST, "amount": text.CHAT_AMOUNT}
     rows = [
         {"card": named(one), "unit_cost": _unit_cost(one, at)} | _use_row(one.uses[at])
         for one in sorted(told, key=lambda one: -one.uses[at].per_s.value)
@@ -323,7 +323,7 @@ def _sure(page: Page, shop: Shop, told: Sequence[Offer]) -> None:
     page.section(text.SURE_TITLE)
     kinds = {use.kind for one in told for use in one.uses if use.runs}
     if kinds:
-        weakest = max(kinds, key=view_kind)
+        weakest = max(kinds, key=_weakness)
         for line in text.SURE:
             page.say(
                 line.format(
@@ -345,7 +345,7 @@ def _sure(page: Page, shop: Shop, told: Sequence[Offer]) -> None:
         page.say(text.NOT_MODELLED[use], "bold")
 
 
-def view_kind(kind: str) -> int:
+def _weakness(kind: str) -> int:
     """How weak a kind of figure is, as a number that grows with it."""
     from tokenmill.catalog.figure import KINDS
 

@@ -20,6 +20,8 @@ __all__ = [
     "remedies", "watts",
 ]  # fmt: skip
 
+_TIGHT = 0.05
+
 
 def named(offer: Offer) -> str:
     """A card, with how many of it where more than one."""
@@ -63,7 +65,9 @@ def draw(value: Interval) -> str:
 def places(use: Use) -> str:
     """Where a workload's memory is, and how much of it."""
     needs, has = (f"{value / 2**30:.1f}" for value in (use.needs_bytes, use.has_bytes))
-    return text.WAY[use.way].format(needs=needs, has=has)
+    words = text.WAY[use.way].format(needs=needs, has=has)
+    left = 1.0 - use.needs_bytes / use.has_bytes
+    return words + text.TIGHT if 0 <= left < _TIGHT else words
 
 
 def priced(amount: Money, price: CardPrice) -> str:
