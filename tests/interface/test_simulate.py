@@ -368,3 +368,10 @@ def test_a_run_that_is_ended_leaves_nothing_half_written(
     assert process.returncode == (130 if kill == signal.SIGINT else -signal.SIGKILL)
     assert sorted((tmp_path / "out").iterdir()) == before
     assert len(json.loads(run("runs", "--json"))) == 1
+
+
+def test_the_example_scenario_runs(root: Path) -> None:
+    told = answer("--scenario", root / "docs" / "examples" / "agent.toml")
+    counts = told["counts"]
+    assert counts["requests"] == counts["done"] + counts["timed_out"] + counts["rejected"]
+    assert counts["done"] > 0 and told["chain_s"]["p50"] > 0
