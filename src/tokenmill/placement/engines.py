@@ -20,9 +20,10 @@ __all__ = ["Engine", "engine", "engine_names"]
 
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
-# record). vLLM rewrote its core with 0.8 (V1), TensorRT-LLM left its C++ runtime with 0.18.
+# record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
+# one runs from 0.14 on; TensorRT-LLM left its C++ runtime with 0.18.
 _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
-    "vllm": (((0, 8), "2025-02", "vllm-v0"),),
+    "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (((0, 18), "2025-03", "tensorrt-llm-cpp"),),
 }
 # Versions of libraries below the engine, which some publications state instead of its own.
@@ -77,7 +78,7 @@ def engine(name: str, version: str = "", date: str = "") -> Engine:
     own = record.slug.removeprefix(_PREFIX)
     stated = _version(version)
     for first_after, day_after, older in _ERAS.get(own, ()):
-        if (stated and stated < first_after) or (not stated and date and date < day_after):
+        if stated < first_after if stated else date and date < day_after:
             return _engine(own, _record(older))
     return _engine(_base(own), record)
 

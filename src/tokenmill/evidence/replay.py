@@ -1,0 +1,251 @@
+"""A row's load, played: the benchmark client against the event engine, in a few waves.
+
+Closed loops start all users at once and give each the next request after its last; what a table
+prints is the mean over all waves, the first one included. Long tests are played for a few waves
+and the rest counted as repeats of the later ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.evidence.lengths import drawn
+from tokenmill.evidence.setups import Draft, Setup, room
+from tokenmill.placement import memory
+from tokenmill.placement.layout import Layout, refusal
+from tokenmill.placement.table import StepTable, step_table
+from tokenmill.simulator.play import Run, play
+from tokenmill.simulator.played import Gaps, Played
+from tokenmill.simulator.policies import Batching, Handoff, Pool, Scheduling
+from tokenmill.simulator.requests import Requests
+
+__all__ = ["Replay", "closed_loop", "drained", "open_loop", "saturated"]
+
+Floats = NDArray[np.float64]
+
+_MOST = 2048  # requests played for one instance
+_LEAST_WAVES = 3
+_SETTLED = 5.0  # waves after which a saturated server has long settled
+_BLOCK = 16
+_BATCHING = {"tensorrt-llm": Batching.INFLIGHT}
+_TABLES: dict[Any, StepTable] = {}
+_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a client would have seen of one instance.
+
+    ttft_s, tpot_s, e2e_s [s] and weight [1] of each request; requests_per_s [1/s] of the whole
+    test and steady_per_s [1/s] without its start and end; watts [W] of all GPUs, likewise; gaps
+    between tokens.
+    """
+
+    ttft_s: Floats
+    tpot_s: Floats
+    e2e_s: Floats
+    weight: Floats
+    requests_per_s: float
+    steady_per_s: float
+    watts: float
+    gaps: Gaps
+    step_tokens: float  # tokens of a sequence in a step, above 1 with a draft
+
+    def mean(self, values: Floats) -> float:
+        """Mean over the requests of the whole test."""
+        return float(np.average(values, weights=self.weight))
+
+    def quantile(self, values: Floats, share: float) -> float:
+        """The value that a share of the requests does not exceed."""
+        order = np.argsort(values)
+        reached = np.cumsum(self.weight[order])
+        at = np.searchsorted(reached, share * reached[-1])
+        return float(values[order[min(int(at), len(order) - 1)]])
+
+
+def _table(setup: Setup, layout: Layout) -> StepTable:
+    """The step table of an instance: kernels, kept for other loads, and the engine's host times."""
+    case, engine = setup.case, setup.case.engine
+    bare = replace(engine, host_step_s=0.0, host_sequence_s=0.0, host_prefill_s=0.0)
+    key = (case.platform.name, case.model.slug, case.weights.name, case.cache.name, layout, bare)
+    found = _TABLES.get(key)
+    if found is None:
+        if len(_TABLES) > _KEPT:
+            _TABLES.clear()
+        tokens, sequences = _limits(setup, layout)
+        found = step_table(
+            replace(case, engine=bare).times((layout,)), case.platform.power, max_tokens=tokens,
+            max_sequences=sequences, coarse=True,
+        )  # fmt: skip
+        _TABLES[key] = found
+    host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
+    return replace(
+        found,
+        sequence_s=found.sequence_s + host,
+        sequence_j=found.sequence_j + host * found.idle_w,
+        prefill_chunk_s=found.prefill_chunk_s + engine.host_prefill_s,
+        prefill_chunk_j=found.prefill_chunk_j + engine.host_prefill_s * found.idle_w,
+    )
+
+
+def _limits(setup: Setup, layout: Layout) -> tuple[int, int]:
+    """(tokens, sequences) of a step of an instance: each data-parallel rank has its own."""
+    engine = setup.case.engine
+    return engine.step_tokens * layout.dp, engine.sequences * layout.dp
+
+
+def _pool(setup: Setup, layout: Layout, sequences: float, longest: float) -> Pool:
+    tokens, most = _limits(setup, layout)
+    draft = setup.draft
+    held = room(replace(setup, layout=layout)) * setup.demand.context_mean / _BLOCK
+    most = max(1, int(min(most, sequences, tokens // (1 + draft.tokens))))
+    return Pool(
+        "instance", _table(setup, layout),
+        Scheduling(
+            token_budget=tokens, max_sequences=most,
+            kv_blocks=int(max(held, np.ceil(longest / _BLOCK) + 1)), block_tokens=_BLOCK,
+            batching=_BATCHING.get(setup.case.engine.name, Batching.CONTINUOUS),
+            draft_tokens=draft.tokens, acceptance=draft.acceptance,
+        ),
+    )  # fmt: skip
+
+
+def _share(setup: Setup) -> float:
+    """Instances that the one played stands for: alike ones, or 1 where pools are played whole."""
+    return 1.0 if setup.prefill_gpus else setup.replicas
+
+
+def _pools(setup: Setup, longest: float) -> list[Pool]:
+    """One of the alike instances, or prefill instances that feed all decode instances."""
+    engine = setup.case.engine
+    last = _pool(setup, setup.layout, setup.concurrency or np.inf, longest)
+    if not setup.prefill_gpus:
+        return [last]
+    split = _prefill_layout(setup)
+    first = _pool(replace(setup, layout=split, draft=Draft()), split, engine.sequences, longest)
+    fabric = setup.case.platform.fabric
+    link = fabric.scaleout_bytes_per_s or fabric.link_bytes_per_s
+    handoff = Handoff("decode", token_s=_token_bytes(setup, split) / link)
+    ahead = max(round(setup.prefill_gpus / split.gpus), 1)
+    first = replace(first, name="prefill", replicas=ahead, handoff=handoff)
+    return [first, replace(last, name="decode", replicas=max(round(setup.replicas), 1))]
+
+
+def _prefill_layout(setup: Setup) -> Layout:
+    """The layout of prefill instances, which no publication states: as decode, in 8 GPUs."""
+    layout = setup.layout
+    most = min(setup.prefill_gpus, 8)
+    if layout.gpus <= most:
+        return layout
+    plain = Layout(most, 1, 1, min(layout.ep, most))
+    return plain if not refusal(setup.case.arch, plain) else Layout(most)
+
+
+def _token_bytes(setup: Setup, layout: Layout) -> float:
+    grid = setup.case.times((layout,)).grid
+    size = memory.cache_size(setup.case.arch, setup.case.cache, grid)
+    tokens = setup.demand.prompt_mean
+    return float(np.ravel(size.of(tokens))[0]) / tokens
+
+
+def closed_loop(setup: Setup, users: float, requests: float) -> Replay:
+    """A fixed number of users, each of whom sends the next request when the last is answered.
+
+    Parameters: users and requests of the whole test, over all instances.
+    """
+    rng = np.random.default_rng(0)
+    each = max(round(users / _share(setup)), 1)
+    waves = max(requests / users, 1.0)
+    count = max(round(min(waves, max(_LEAST_WAVES, _MOST / each)) * each), 1)
+    prompts, outputs = drawn(setup, count, rng)
+    wait = setup.case.engine.request_s + rng.exponential(setup.client.turnaround_s, count)
+    arrival = np.concatenate((np.sort(wait[:each]), np.zeros(count)))[:count]
+    wanted = Requests(arrival, prompts, outputs, delay_s=wait)
+    pools = _pools(setup, float((prompts + outputs).max()))
+    result = play(wanted, pools, Run(concurrency=each))
+    weight = np.ones(count)
+    if waves * each > count > each:
+        weight[each:] = (waves - 1.0) * each / (count - each)
+    done = np.sort(result.done_s)
+    apart_s = _apart_s(done, each)
+    span_s = done[-1] + apart_s * max(waves * each - count, 0.0)
+    asked = result.arrival_s - setup.case.engine.request_s
+    seen = _told(setup, result, asked, outputs, weight, waves * each * _share(setup) / span_s)
+    late_s = float(done[each - 1]), float(done[max(-each - 1, -len(done))])
+    return replace(
+        seen, steady_per_s=_share(setup) / apart_s,
+        watts=_watts(result, *late_s) * _share(setup),
+    )  # fmt: skip
+
+
+def _watts(result: Played, start_s: float, end_s: float) -> float:
+    """Mean power of what was played between two times [W]."""
+    series = result.series
+    inside = (series.time_s > start_s) & (series.time_s <= end_s)
+    if inside.sum() < 4:
+        return result.energy_total_j / result.end_s
+    at = np.flatnonzero(inside)
+    span_s = series.time_s[at[-1]] - (series.time_s[at[0] - 1] if at[0] else 0.0)
+    return float(series.energy_j[inside].sum() / span_s)
+
+
+def _apart_s(done: Floats, each: int) -> float:
+    """Mean time between two completions from the end of the first wave to the start of the last."""
+    if len(done) < 3 * each:
+        return float(done[-1] / len(done))
+    return float((done[-each - 1] - done[each - 1]) / (len(done) - 2 * each))
+
+
+def drained(setup: Setup, requests: float) -> Replay:
+    """All requests sent at once, and drained to the end."""
+    count = max(round(min(requests / _share(setup), 4.0 * _MOST)), 1)
+    return _open(setup, np.zeros(count))
+
+
+def saturated(setup: Setup) -> Replay:
+    """A queue far longer than what runs at once, as offline tests have; drained to the end."""
+    share = _share(setup)
+    held = room(setup) * setup.demand.context_mean / setup.demand.longest
+    most = min(held, float(setup.case.engine.sequences * setup.layout.dp))
+    users = max(min(setup.concurrency / share or most, most), 1.0)
+    return drained(setup, _SETTLED * users * share)
+
+
+def open_loop(setup: Setup, rate_per_s: float, requests: float) -> Replay:
+    """Requests that come at random times at a mean rate, whatever the server does."""
+    count = max(round(min(requests / _share(setup), 2.0 * _MOST)), 1)
+    gaps = np.random.default_rng(1).exponential(_share(setup) / rate_per_s, count)
+    return _open(setup, np.cumsum(gaps))
+
+
+def _open(setup: Setup, sent: Floats) -> Replay:
+    prompts, outputs = drawn(setup, len(sent), np.random.default_rng(0))
+    pools = _pools(setup, float((prompts + outputs).max()))
+    result = play(Requests(sent + setup.case.engine.request_s, prompts, outputs), pools, Run())
+    rate = len(sent) * _share(setup) / float(np.max(result.done_s) - sent[0])
+    return _told(setup, result, sent, outputs, np.ones(len(sent)), rate)
+
+
+def _told(
+    setup: Setup, result: Played, asked: Floats, outputs: NDArray[np.int32], weight: Floats,
+    rate: float,
+) -> Replay:  # fmt: skip
+    tpot_s = (result.done_s - result.first_token_s) / np.maximum(outputs - 1, 1)
+    # a scheduler that looks at new requests every so many steps: half of them on average
+    looked = np.random.default_rng(2).permutation(len(outputs)) / len(outputs)
+    late_s = looked * setup.client.intake_steps * tpot_s * setup.draft.tokens_per_step
+    return Replay(
+        ttft_s=result.first_token_s - asked + late_s,
+        tpot_s=tpot_s,
+        e2e_s=result.done_s - asked + late_s,
+        weight=weight,
+        requests_per_s=rate,
+        steady_per_s=rate,
+        watts=result.energy_total_j / result.end_s * _share(setup),
+        gaps=result.gaps,
+        step_tokens=setup.draft.tokens_per_step,
+    )

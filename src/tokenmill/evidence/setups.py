@@ -1,0 +1,197 @@
+"""Measured rows as configurations: which case, which layout, which demand a row describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from tokenmill.catalog import load
+from tokenmill.catalog.records import Calibration
+from tokenmill.errors import UnknownName
+from tokenmill.evidence.clients import VERSIONS, Client, client_of
+from tokenmill.evidence.points import Point
+from tokenmill.placement.engines import Engine, engine
+from tokenmill.placement.layout import Layout, refusal
+from tokenmill.placement.platform import Platform, platform
+from tokenmill.simulator.cases import Case, language_model, memory_need
+from tokenmill.simulator.estimate import Steady, steady
+from tokenmill.work.precision import WeightFormat, cache_format, weight_format
+from tokenmill.work.workload import Demand, fixed_demand
+
+__all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "steady_states"]
+
+SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
+_GRID = np.unique(np.round(np.geomspace(1.0, 4096.0, 64)))
+_LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Speculative decoding: tokens guessed before each step, and the chance that one holds."""
+
+    tokens: int = 0
+    acceptance: float = 0.0
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens of a sequence in one step (Leviathan et al. 2023, arXiv:2211.17192)."""
+        return sum(self.acceptance**guess for guess in range(self.tokens + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A row as a case, a layout and the load that instances share.
+
+    replicas [count, whole or not]; concurrency [requests] in flight over all of them, 0 where the
+    row is silent; prefill_gpus [count], 0 where prefill and decode share their GPUs.
+    """
+
+    case: Case
+    layout: Layout
+    replicas: float
+    demand: Demand
+    concurrency: float
+    draft: Draft
+    prefill_gpus: int
+    client: Client
+    shape: str  # of the lengths: fixed, uniform, or a data set
+
+
+@lru_cache(maxsize=1)
+def _datasets() -> Calibration:
+    return load.calibration("dataset-lengths")
+
+
+def _length(point: Point, side: str) -> float:
+    """Mean prompt or output tokens: the row's own, else those of its data set."""
+    own = point.number("isl_mean" if side == "prompt" else "osl_mean")
+    if own == own and own >= 1:
+        return own
+    known = _datasets().figures
+    return known.get(f"{point.text('length_shape')}/{side}", known[f"other/{side}"]).value
+
+
+def _engine_of(point: Point, where: Platform, client: Client) -> Engine:
+    name = point.text("engine", "unstated").lower().removeprefix("dynamo+")
+    version = point.text("engine_version", VERSIONS.get(client.name, ""))
+    try:
+        found = engine(name, version, point.text("date"))
+    except UnknownName:
+        found = engine("unstated")
+    large = where.chip.memory_bytes >= _LARGE_BYTES and where.chip.architecture != "ampere"
+    if found.name == "vllm" and not large:
+        return replace(found, step_tokens=2048, sequences=256)
+    return found
+
+
+def _layout_of(point: Point, gpus: int, single_user: bool) -> tuple[Layout, float]:
+    """(layout of one instance, instances) of a row; blanks mean tensor parallel over all GPUs."""
+    if single_user:
+        return Layout(1, gpus), 1.0  # layers are split, one GPU works at a time
+    tp = point.count("tp", 0) or 0
+    pp = point.count("pp", 1)
+    shared = point.flag("dp_attention")
+    dp = point.count("dp", 1) if shared else 1
+    if not point.text("tp"):
+        tp = 1 if point.text("load") in ("offline", "rate") and not point.text("dp") else gpus
+        tp = max(tp, 1)
+    if shared and dp == 1 and gpus >= tp * pp:
+        # "attention data parallel" without a degree: every tensor rank is a data-parallel one
+        dp, tp = tp, 1
+    ep = point.count("ep", 1)
+    if tp * dp < ep <= gpus:
+        tp = ep // dp  # experts over all GPUs: what is not an expert is split over them too
+    one = Layout(tp, pp, dp, min(ep, tp * dp))
+    return one, max(gpus / one.gpus, 1.0)
+
+
+def _cache(point: Point, weights: WeightFormat, client: Client, engine_name: str) -> str:
+    """The cache format: stated, or what engines and clients do with small weights."""
+    small = weights.attention in ("fp8", "fp8_block", "fp4") or weights.experts != "bf16"
+    both = small and engine_name == "tensorrt-llm" and weights.attention != "bf16"
+    return point.text("kv_dtype", "fp8" if both or (small and client.small_cache) else "bf16")
+
+
+def setup_of(point: Point) -> Setup:
+    """The configuration and load that a row describes.
+
+    Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
+    """
+    where = platform(point.text("gpu"))
+    model, arch = language_model(point.text("model"))
+    client = client_of(point, where.chip.architecture)
+    runs_on = _engine_of(point, where, client)
+    gpus = point.count("n_gpus", 1)
+    # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
+    usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
+    weights = weight_format(point.text("weight_dtype", usual))
+    cache = cache_format(_cache(point, weights, client, runs_on.name))
+    case = Case(where, model, arch, weights, cache, runs_on)
+    prefill_gpus = 0
+    if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
+        prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
+    layout, replicas = _layout_of(point, gpus, runs_on.name in SINGLE_USER)
+    shape = point.text("length_shape", "fixed")
+    if client.shortest < 1.0:
+        shape = "uniform"
+    scale = 0.5 * (1.0 + client.shortest) if point.text("length_shape") == "fixed" else 1.0
+    demand = fixed_demand(
+        max(_length(point, "prompt") * scale, 1.0), max(_length(point, "output") * scale, 1.0)
+    )
+    draft = _draft(point.text("speculative"))
+    setup = Setup(
+        case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
+        client, shape,
+    )  # fmt: skip
+    if not point.text("tp") and layout.pp == 1 and gpus > 1:
+        return _best_split(setup, gpus)
+    return setup
+
+
+def _best_split(setup: Setup, gpus: int) -> Setup:
+    """Where no degree is stated: the split over all GPUs that serves the most."""
+    best: tuple[float, Layout] | None = None
+    for tp in (1, 2, 4, 8, 16):
+        trial = Layout(tp)
+        if tp > gpus or refusal(setup.case.arch, trial):
+            continue
+        state, _ = steady_states(replace(setup, layout=trial, replicas=gpus / tp), closed=True)
+        rate = float(state.requests_per_s.max()) / tp
+        if best is None or rate > best[0]:
+            best = (rate, trial)
+    chosen = best[1] if best else Layout(gpus)
+    return replace(setup, layout=chosen, replicas=max(gpus / chosen.gpus, 1.0))
+
+
+def _draft(method: str) -> Draft:
+    """Drafts as publications run them; none where the method is unknown."""
+    known = _datasets().figures
+    key = f"speculation/{method}"
+    if f"{key}_tokens" not in known:
+        return Draft()
+    return Draft(int(known[f"{key}_tokens"].value), known[f"{key}_acceptance"].value)
+
+
+def room(setup: Setup) -> float:
+    """Mean sequences that memory holds at once in one instance.
+
+    A measured row did run: where our memory says no, what was left out is a cache of one batch.
+    """
+    times = setup.case.times((setup.layout,))
+    needs, each, has = memory_need(setup.case, times, setup.demand)
+    return max(float((has - needs[0, 0]) / each[0, 0]) + 1.0, 1.0) * setup.layout.dp
+
+
+def steady_states(setup: Setup, *, closed: bool) -> tuple[Steady, np.ndarray]:
+    """States of one instance over a grid of batches, clipped to what memory and engine hold.
+
+    Returns: (states [1, n], batches [n]).
+    """
+    most = max(min(room(setup), setup.case.engine.sequences * setup.layout.dp), 1.0)
+    grid = np.append(_GRID[most > _GRID], most)
+    if not closed:
+        grid = np.concatenate(([0.01, 0.1, 0.3, 0.6], grid))
+    times = setup.case.times((setup.layout,))
+    return steady(times, setup.demand, grid[None, :], closed=closed), grid
