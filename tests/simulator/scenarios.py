@@ -27,6 +27,7 @@ from tokenmill.simulator.requests import Requests
 from tokenmill.work.traffic import Prefixes
 
 GRID = 2.0**-16
+IDLE_W = 100.0
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,23 @@ def step_table(
         return np.cumsum(number(0.0, 2.0 * high / size, size)) + number(low, 2 * low)
 
     t, b = tokens + 1, sequences + 1
+    seconds = {
+        "linear": rising(0.01, 0.2, t),
+        "sequence": rising(0.001, 0.01, b),
+        "decode_ctx": number(1e-6, 1e-4, b),
+        "decode_window": number(1e-6, 1e-4, b),
+        "prefill_chunk": number(0.0, 1e-3),
+        "prefill_pair": number(1e-8, 1e-6),
+        "prefill_window_pair": number(1e-8, 1e-6),
+    }
+    # every part of a step draws at least the idle power
+    watts = {name: rng.uniform(IDLE_W, 8.0 * IDLE_W, np.shape(s)) for name, s in seconds.items()}
     return SimpleNamespace(
-        linear_s=rising(0.01, 0.2, t), sequence_s=rising(0.001, 0.01, b),
-        decode_ctx_s=number(1e-6, 1e-4, b), decode_window_s=number(1e-6, 1e-4, b),
-        prefill_chunk_s=number(0.0, 1e-3), prefill_pair_s=number(1e-8, 1e-6),
-        prefill_window_pair_s=number(1e-8, 1e-6),
-        linear_j=rising(5.0, 80.0, t), sequence_j=rising(0.3, 2.0, b),
-        decode_ctx_j=number(1e-4, 1e-2, b), decode_window_j=number(1e-4, 1e-2, b),
-        prefill_chunk_j=number(0.0, 0.1), prefill_pair_j=number(1e-6, 1e-4),
-        prefill_window_pair_j=number(1e-6, 1e-4), window_tokens=window, idle_w=100.0,
-    )  # fmt: skip
+        **{f"{name}_s": value for name, value in seconds.items()},
+        **{f"{name}_j": value * watts[name] for name, value in seconds.items()},
+        window_tokens=window,
+        idle_w=IDLE_W,
+    )
 
 
 @st.composite

@@ -200,10 +200,9 @@ class StepPlayer:
             return
         place = self.choose(service, request)
         limit = service.pool.queue_limit
-        if place != HOMELESS and limit:
-            if len(self.replicas[service.first + place].queue()) >= limit:
-                self.drop(request, now, Status.REJECTED)
-                return
+        if place != HOMELESS and 0 < limit <= len(self.replicas[service.first + place].queue()):
+            self.drop(request, now, Status.REJECTED)
+            return
         self.status[request] = Status.WAITING
         if service.pool.timeout_s < math.inf:
             self.push(now + service.pool.timeout_s, Phase.TIMES_OUT, pool, request)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.step_prices import price
 from tokenmill.simulator.policies import Event, Pool, Preemption, Status
 
 
@@ -124,7 +125,8 @@ class StepReplica:
         if self.idle_from < math.inf:
             self.idle_s += now - self.idle_from
             self.idle_from = math.inf
-        self.step = self.price(now, decoders, chunks, gain)
+        priced, step_s, step_j, natural_j = price(self, decoders, chunks)
+        self.step = Step(now, now + step_s, step_j, natural_j, decoders, priced, gain)
 
     def compose(self, now: float) -> tuple[list[Sequence], list[tuple[Sequence, int]], int]:
         self.chunks: list[tuple[Sequence, int]] = []
@@ -252,14 +254,16 @@ class StepReplica:
         if self.rule.mixed and self.budget() < self.verified:
             return False
         tokens = self.world.prompt[request] + self.world.generated[request] - 1
-        hold = tokens + gain
+        most = tokens + math.ceil(self.rate)
         if self.rule.reserves:
-            hold = self.world.most_tokens(request, self.pool)
-        if self.blocks(hold) + self.keep_free() > self.available():
+            most = self.world.most_tokens(request, self.pool)
+        if self.blocks(most) + self.keep_free() > self.available():
             return False
         sequence = self.sit(request)
-        # alone or not, a prefill step of its own leaves the growth for later
-        sequence.allocated = hold if self.rule.mixed or self.rule.reserves else tokens
+        # a step of prefill alone leaves the growth for later
+        sequence.allocated = tokens + gain if self.rule.mixed else tokens
+        if self.rule.reserves:
+            sequence.allocated = most
         self.forget()
         if status == Status.SWAPPED:
             self.extra_s += tokens * self.wanted.swap_token_s
@@ -279,45 +283,6 @@ class StepReplica:
         sequence.tokens = tokens
         sequence.expected = float(tokens)
         sequence.last_s = last_s
-
-    def price(
-        self, now: float, decoders: list[Sequence], chunks: list[tuple[Sequence, int]], gain: int
-    ) -> Step:
-        cost = {}
-        for unit in "sj":
-
-            def of(name: str, unit: str = unit) -> Any:
-                return getattr(self.table, f"{name}_{unit}")
-
-            own = []
-            for sequence, size in chunks:
-                window = self.table.window_tokens
-                seen = [sequence.computed + i for i in range(1, size + 1)]
-                value = of("prefill_chunk") + of("prefill_pair") * sum(seen)
-                if window:
-                    value += of("prefill_window_pair") * sum(min(x, window) for x in seen)
-                own.append(value)
-            b, n = len(decoders), len(decoders) + len(chunks)
-            tokens = sum(size for _, size in chunks) + b * self.verified
-            value = sum(own) + of("linear")[tokens] + of("sequence")[n]
-            contexts = [s.expected + 1 for s in decoders]
-            value += of("decode_ctx")[b] * sum(contexts) if b else 0.0
-            if self.table.window_tokens and b:
-                inside = sum(min(x, self.table.window_tokens) for x in contexts)
-                value += of("decode_window")[b] * inside
-            cost[unit] = value, own
-        (seconds, _), (joules, own_j) = cost["s"], cost["j"]
-        natural_j = joules
-        seconds = seconds * self.slowness + self.extra_s
-        joules += self.table.idle_w * self.extra_s
-        if self.pool.power_limit_w < math.inf:
-            room = self.pool.power_limit_w - self.table.idle_w
-            least_s = (joules - self.table.idle_w * seconds) / room
-            if least_s > seconds:
-                joules += self.table.idle_w * (least_s - seconds)
-                seconds = least_s
-        priced = [(s, size, j) for (s, size), j in zip(chunks, own_j, strict=True)]
-        return Step(now, now + seconds, joules, natural_j, decoders, priced, gain)
 
     # leaving
 

@@ -45,10 +45,8 @@ cdef class Ladder:
     cdef int first(self) noexcept nogil
     cdef long long first_key(self) noexcept nogil
     cdef void push(self, int seat, long long key, long long rank) noexcept nogil
-    @cython.locals(spot=int, moved=int)
+    @cython.locals(spot=int, moved=int, child=int, below=int)
     cdef void remove(self, int seat) noexcept nogil
-    cdef bint _before(self, int one, int other) noexcept nogil
+    cdef inline bint _before(self, int one, int other) noexcept nogil
     @cython.locals(parent=int, above=int)
     cdef void _rise(self, int spot, int seat) noexcept nogil
-    @cython.locals(child=int, below=int)
-    cdef void _sink(self, int spot, int seat) noexcept nogil

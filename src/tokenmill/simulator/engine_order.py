@@ -184,13 +184,21 @@ class Ladder:
             return
         self.place[seat] = -1
         self.size -= 1
-        if spot == self.size:
-            return
         moved = self.heap[self.size]
-        if spot > 0 and self._before(moved, self.heap[(spot - 1) >> 1]):
-            self._rise(spot, moved)
-        else:
-            self._sink(spot, moved)
+        if moved == seat:
+            return
+        # the hole goes down to the end of the heap; whoever stood last rises from there
+        child = 2 * spot + 1
+        while child < self.size:
+            below = self.heap[child]
+            if child + 1 < self.size and self._before(self.heap[child + 1], below):
+                child += 1
+                below = self.heap[child]
+            self.heap[spot] = below
+            self.place[below] = spot
+            spot = child
+            child = 2 * spot + 1
+        self._rise(spot, moved)
 
     def _before(self, one: int, other: int) -> bool:
         if self.key[one] != self.key[other]:
@@ -206,20 +214,5 @@ class Ladder:
             self.heap[spot] = above
             self.place[above] = spot
             spot = parent
-        self.heap[spot] = seat
-        self.place[seat] = spot
-
-    def _sink(self, spot: int, seat: int) -> None:
-        child = 2 * spot + 1
-        while child < self.size:
-            if child + 1 < self.size and self._before(self.heap[child + 1], self.heap[child]):
-                child += 1
-            below = self.heap[child]
-            if not self._before(below, seat):
-                break
-            self.heap[spot] = below
-            self.place[below] = spot
-            spot = child
-            child = 2 * spot + 1
         self.heap[spot] = seat
         self.place[seat] = spot

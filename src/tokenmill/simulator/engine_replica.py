@@ -64,7 +64,7 @@ class Replica:
 
     def can_hold(self, request: int) -> bool:
         """Whether a request fits into the memory at all."""
-        return self.memory.blocks(self.scheduler.most_tokens(request)) <= self.memory.total
+        return self.scheduler.most_tokens(request) <= self.memory.total * self.memory.block
 
     def arrive(self, request: int, now: float) -> bool:
         """Queue a request; says whether the running stretch now ends sooner."""

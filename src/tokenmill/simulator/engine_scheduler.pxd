@@ -20,7 +20,7 @@ cdef class Scheduler:
     cdef Memory memory
     cdef Rhythm rhythm
     cdef long long token_budget, watermark
-    cdef int max_sequences, verified
+    cdef int max_sequences, verified, most_gain
     cdef double swap_token_s
     cdef bint swaps, mixed, chunked, reserves, refills
     cdef bint open
@@ -59,7 +59,7 @@ cdef class Scheduler:
         total="long long", hits="long long", start="long long", size="long long",
         budget="long long", held="long long", blocks="long long", seat=int)
     cdef bint seat(self, int request) noexcept nogil
-    @cython.locals(tokens="long long", soon="long long", blocks="long long", seat=int)
+    @cython.locals(tokens="long long", most="long long", seat=int)
     cdef bint take_back(self, int request, int status) noexcept nogil
     @cython.locals(request=int, full="long long")
     cdef void add_chunk(self, int seat, long long size) noexcept nogil

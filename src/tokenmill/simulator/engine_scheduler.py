@@ -8,6 +8,8 @@ what a step costs.
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 
 from tokenmill.simulator.engine_batch import Batch
@@ -48,6 +50,7 @@ class Scheduler:
         self.rhythm = Rhythm(seats, gaps)
         self.token_budget, self.max_sequences = wanted.token_budget, seats
         self.verified = 1 + wanted.draft_tokens
+        self.most_gain = ceil(wanted.tokens_per_step)
         self.watermark = int(wanted.watermark * wanted.kv_blocks)
         self.swaps = wanted.preemption is Preemption.SWAP
         self.swap_token_s = wanted.swap_token_s
@@ -229,24 +232,18 @@ class Scheduler:
             self.bound = TOKENS
             return False
         tokens = self.book.prompt[request] + self.book.generated[request] - 1
-        soon = tokens + self.batch.tokens_in(1)
-        if self.reserves:
-            soon = self.most_tokens(request)
-        blocks = self.memory.blocks(soon)
-        if not self.fits(blocks):
+        most = self.most_tokens(request) if self.reserves else tokens + self.most_gain
+        if not self.fits(self.memory.blocks(most)):
             return False
         seat = self.batch.sit(self.queue.pop(), self.queue.line(request))
         self.shared[seat] = 0
-        self.reserved[seat] = soon if self.reserves else 0
-        if self.reserves:
-            self.memory.take(blocks)
-        else:
-            self.memory.take(self.memory.blocks(tokens))
-            if self.mixed:
-                self.memory.set_grown(self.memory.grown + blocks - self.memory.blocks(tokens))
+        self.reserved[seat] = most if self.reserves else 0
+        self.memory.take(self.memory.blocks(most if self.reserves else tokens))
         if status == SWAPPED:
             self.extra_s += tokens * self.swap_token_s
         self.join(seat, tokens, self.book.done[request])
+        if self.mixed:
+            self.memory.set_grown(self.memory.growth(self.batch.tokens_in(1)))
         return True
 
     def add_chunk(self, seat: int, size: int) -> None:

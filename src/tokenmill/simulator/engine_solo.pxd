@@ -18,6 +18,7 @@ cdef class Solo:
     cdef readonly Samples samples
     cdef double sampled_j
     cdef int next
+    cdef double next_s
     cdef readonly long long inside, events
     cdef readonly double now
     @cython.locals(reason=int)

@@ -54,6 +54,7 @@ class Solo:
         self.samples = Samples(1, sample_s, sample_rows)
         self.sampled_j = 0.0
         self.next = 0
+        self.next_s = columns["arrival_s"][0] if self.book.count > 0 else INF
         self.inside = 0
         self.events = 0
         self.now = 0.0
@@ -67,9 +68,7 @@ class Solo:
     def play(self, until_s: float, limit: int) -> int:
         """The loop: a step ends, then those who arrive at that time, then the next step starts."""
         while True:
-            now = self.replica.stretch.end
-            if self.next < self.book.count:
-                now = min(now, self.book.arrival[self.next])
+            now = min(self.replica.stretch.end, self.next_s)
             if now == INF:
                 return FINISHED if self.inside == 0 else STUCK
             if now > until_s:
@@ -86,7 +85,7 @@ class Solo:
             elif self.replica.busy:
                 self.arrive(now)
                 continue
-            while self.next < self.book.count and self.book.arrival[self.next] <= now:
+            while self.next_s <= now:
                 self.arrive(now)
             self.replica.begin(now)
 
@@ -94,6 +93,7 @@ class Solo:
         """The next request arrives."""
         request = self.next
         self.next += 1
+        self.next_s = self.book.arrival[self.next] if self.next < self.book.count else INF
         if self.book.journal_rows > 0:
             self.book.note(SAW_ARRIVAL, now, request, NOBODY)
         if not self.replica.can_hold(request):
