@@ -30,7 +30,7 @@ __all__ = ["Case", "Grid", "evaluate", "language_model", "usual_formats"]
 
 Scalar = Any
 _BATCHES = 48
-_SPARSE = np.array([0.03, 0.1, 0.25, 0.5, 0.75])
+_SPARSE = np.array([0.001, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def evaluate(case: Case, demand: Demand, percentile: float, most_gpus: int | Non
     layouts = legal_layouts(case.arch, most, platform.domain_gpus)
     times = case.times(layouts)
     closed = demand.rate_per_s == 0
-    batches = batch_grid(case.engine, closed=closed)
+    batches = batch_grid(case.engine)
     state = steady(times, demand, batches[None, :], closed=closed)
     ttft_s, tpot_s = tail(state, demand, percentile)
     needs, per_sequence, has = memory_need(case, times, demand)
@@ -131,13 +131,13 @@ def evaluate(case: Case, demand: Demand, percentile: float, most_gpus: int | Non
     return Grid(case, layouts, times, batches, state, ttft_s, tpot_s, needs, has, fits)
 
 
-def batch_grid(engine: Engine, *, closed: bool) -> Scalar:
+def batch_grid(engine: Engine) -> Scalar:
     """Batches to try: every small one, then even steps of a logarithmic scale.
 
-    Open loads also leave an instance idle between requests: batches below 1 are means.
+    Instances idle between requests, or busy with prompts: batches below 1 are means.
     """
     grid = np.unique(np.round(np.geomspace(1.0, engine.sequences, _BATCHES)))
-    return grid.astype(float) if closed else np.concatenate((_SPARSE, grid))
+    return np.concatenate((_SPARSE, grid))
 
 
 def memory_need(case: Case, times: StepTimes, demand: Demand) -> tuple[Scalar, Scalar, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 Scalar = Any
+_SPARSEST = 1e-4  # sequences decoding at once: an instance that is all but idle
 
 
 def latencies(state: Steady, demand: Demand) -> tuple[Distribution, Distribution, Distribution]:
@@ -160,17 +162,27 @@ def outcome(
     state = steady(times, demand, np.array([[wanted]]), closed=closed)
     full = _first(state.requests_per_s)
     rate = full if closed or batch is not None else min(offered, full)
-    busy = min(rate / full, 1.0) * min(_first(state.batch), 1.0)
-    return _assemble(case, layout, demand, replicas, times, state, rate, busy, wanted >= most)
+    busy = min(rate / full, 1.0) * _first(state.busy)
+    queued_s, notes = 0.0, tuple[str, ...]()
+    if batch is None and closed:  # who finds no place waits for one (Little's law)
+        queued_s = max(offered - _first(state.concurrency), 0.0) / rate
+    elif batch is None and offered > 1.001 * full:
+        notes = (f"overloaded: {offered * replicas:.4g} requests/s come, {full * replicas:.4g} "
+                 "can be done; queues grow, and latencies are those without a queue",)  # fmt: skip
+    answer = _assemble(case, layout, demand, replicas, times, state, rate, busy, wanted >= most)
+    return replace(
+        answer, ttft_s=answer.ttft_s.later(queued_s), e2e_s=answer.e2e_s.later(queued_s),
+        notes=notes,
+    )  # fmt: skip
 
 
 def _batch(times: StepTimes, demand: Demand, offered: float, most: float, *, closed: bool) -> float:
     """Sequences decoding at once under an offered load: a rate, or requests in flight."""
-    least = 1.0 if closed else 0.01
-    grid = np.append(np.geomspace(least, most, 40)[:-1], most)
+    grid = np.append(np.geomspace(_SPARSEST, most, 48)[:-1], most)
     state = steady(times, demand, grid[None, :], closed=closed)
     row = (state.concurrency if closed else state.requests_per_s)[0]
-    # fewer requests than the sparsest point leave the instance idle for the rest of the time
+    if offered < row[0]:  # nobody meets anybody: as many decode as ask
+        return float(grid[0] * offered / row[0])
     return float(np.interp(offered, np.maximum.accumulate(row), grid))
 
 
@@ -184,7 +196,7 @@ def _assemble(
     prefill = tuple(prefill_parts(times, chunk, (demand.prompt_mean - chunk) / 2.0))
     power = case.platform.power
     busy_w = _first(gpu_watts(
-        power, parts_joules(power, decode), parts_joules(power, prefill), state.mixed_share,
+        power, parts_joules(power, decode), parts_joules(power, prefill), state.chunks_per_step,
         state.step_s,
     ))  # fmt: skip
     draw = busy_w * busy + power.idle_w * (1.0 - busy)

@@ -25,6 +25,7 @@ _Z = (0.0, 1.2816, 1.6449, 2.3263, 3.0902)  # normal quantiles at PERCENTILES
 # Answers shorter than the median feel each prefill more; read off simulated conversation hours of
 # three fleets at 17, 36 and 65 % prefill load.
 _SHORT_ANSWERS = 1.6
+_ROUNDS = 4  # of a fixed point between the users of a closed load and whom they meet
 _BUSIEST = 0.98  # a queue this full no longer has a useful mean wait
 
 
@@ -33,9 +34,10 @@ class Steady:
     """Steady state per layout and batch, arrays [layouts, batches].
 
     batch [sequences decoding, mean]; requests_per_s [1/s, one instance]; step_s, decode_step_s,
-    mixed_step_s [s]; mixed_share [1] of steps that carry a prefill chunk; tpot_s, ttft_s [s,
-    mean]; prefill_s [s, one prompt without waiting]; prefill_load [1] busy share of prefill;
-    concurrency [requests in the instance].
+    mixed_step_s [s]; chunks_per_step [1] of prefill; mixed_share [1] of the steps of a decoding
+    request that carry another's chunk; tpot_s, ttft_s [s, mean]; prefill_s [s, one prompt without
+    waiting]; prefill_load [1] busy share of prefill; busy [1] of the time steps run; wait_s [s,
+    mean] for the prefills of others; concurrency [requests in the instance].
     """
 
     batch: Scalar
@@ -43,11 +45,13 @@ class Steady:
     step_s: Scalar
     decode_step_s: Scalar
     mixed_step_s: Scalar
+    chunks_per_step: Scalar
     mixed_share: Scalar
     tpot_s: Scalar
     ttft_s: Scalar
     prefill_s: Scalar
     prefill_load: Scalar
+    busy: Scalar
     wait_s: Scalar
     concurrency: Scalar
     chunk_tokens: Scalar
@@ -71,29 +75,39 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
     decode, mixed = times.both_steps_s(
         np.maximum(batch, 1.0), demand.context_mean, chunk, (prompt - chunk) / 2.0
     )
-    # whose prefills a decoding request meets: all but its own where users wait for answers, as many
-    # as there are requests where arrivals know nothing of each other (PASTA)
-    others = np.maximum(batch - 1.0, 0.0) if closed else batch
-    share = np.minimum(chunks * others / output, 1.0)
-    step = decode + share * (mixed - decode)
-    rate = batch / (output * step)
-    alone = chunks * mixed + engine.request_s
+    longer = mixed - decode
+    # what a chunk adds to a step of all micro-batches, it takes at every stage of a pipeline
+    alone = chunks * mixed + (times.grid.pp - 1.0) * longer + engine.request_s
+    share = np.minimum(chunks * batch / output, 1.0)
+    rate = batch / (output * (decode + share * longer))
     load = rate * chunks * mixed
+    wait = _waits(demand, load, closed=closed) * chunks * mixed
+    # arrivals that know nothing of each other meet what there is on average (PASTA), users who
+    # wait for their answers meet all but themselves
+    others = 1.0 - 1.0 / np.maximum(batch, 1.0) if closed else 1.0
+    for _ in range(_ROUNDS if closed else 1):
+        tpot = decode + others * share * longer
+        ttft = alone + others * wait + 0.5 * tpot
+        users = rate * (ttft + tpot * (output - 1.0))
+        others = 1.0 - 1.0 / np.maximum(users, 1.0) if closed else 1.0
+    steps = output / np.maximum(batch, 1.0)  # that a request accounts for
+    step = (chunks * mixed + np.maximum(steps - chunks, 0.0) * decode) / steps
+    return Steady(
+        batch=batch, requests_per_s=rate, step_s=step, decode_step_s=decode, mixed_step_s=mixed,
+        chunks_per_step=chunks / steps, mixed_share=others * share, tpot_s=tpot, ttft_s=ttft,
+        prefill_s=alone, prefill_load=load, busy=np.minimum(rate * steps * step, 1.0),
+        wait_s=others * wait, concurrency=users, chunk_tokens=chunk,
+    )  # fmt: skip
+
+
+def _waits(demand: Demand, load: Scalar, *, closed: bool) -> Scalar:
+    """Mean wait for a prefill over its own time [1], at a load [1]."""
     busy = np.minimum(load, _BUSIEST)
     spread = 1.0 + demand.prompt_variation
     if closed:
-        wait = 0.5 * busy * chunks * mixed * spread
-    else:
-        bursts = 0.5 * (demand.burstiness + demand.prompt_variation)
-        wait = np.maximum(bursts, 0.5 * spread * min(demand.burstiness, 1.0)) * (
-            busy / (1.0 - busy) * chunks * mixed
-        )
-    ttft = alone + wait + 0.5 * step
-    return Steady(
-        batch=batch, requests_per_s=rate, step_s=step, decode_step_s=decode, mixed_step_s=mixed,
-        mixed_share=share, tpot_s=step, ttft_s=ttft, prefill_s=alone, prefill_load=load,
-        wait_s=wait, concurrency=rate * (ttft + step * (output - 1.0)), chunk_tokens=chunk,
-    )  # fmt: skip
+        return 0.5 * busy * spread
+    bursts = 0.5 * (demand.burstiness + demand.prompt_variation)
+    return np.maximum(bursts, 0.5 * spread * min(demand.burstiness, 1.0)) * busy / (1.0 - busy)
 
 
 def tail(state: Steady, demand: Demand, percentile: float) -> tuple[Scalar, Scalar]:

@@ -219,6 +219,8 @@ def show_outcome(outcome: Outcome, *, json: bool) -> None:
     for key, words in _outcome_rows(outcome).items():
         table.add_row(text.ESTIMATE_ROWS[key], words)
     out.print(table)
+    for note in outcome.notes:
+        out.print(note, style="bold")
     out.print(_breakdown(outcome))
     out.print(_figures(outcome))
 
@@ -261,7 +263,7 @@ def outcome_money(outcome: Outcome) -> str:
     from tokenmill.cost.money import Money
 
     if not outcome.money:
-        return "; ".join(outcome.notes) or text.NO_PRICE
+        return text.NO_PRICE
 
     def words(key: str) -> str:
         cell = outcome.money[key]
