@@ -22,7 +22,9 @@ class Client:
     evenly from this share of the nominal to the nominal itself; stream_steps in a streamed chunk;
     intake_steps between two looks at new requests; turnaround_s [s], mean time between an answer
     and the user's next request; small_cache, whether the cache has 8 bits where weights have 8
-    or fewer; steady, whether the start and the end of a test are cut off.
+    or fewer; steady, whether the start and the end of a test are cut off; beams [count],
+    sequences for each request; narrow, whether weights take the narrowest float of the chip;
+    server_share [1] of the offline rate that limits on latency leave.
     """
 
     name: str
@@ -33,6 +35,9 @@ class Client:
     turnaround_s: float
     small_cache: bool
     steady: bool
+    beams: float
+    narrow: bool
+    server_share: float
 
 
 @lru_cache(maxsize=32)
@@ -47,6 +52,7 @@ def _client(name: str) -> Client:
         name=name, waves=value("waves"), shortest=value("shortest"), stream_steps=value("stream"),
         intake_steps=value("intake"), turnaround_s=value("turnaround"),
         small_cache=value("small_cache") > 0.5, steady=value("steady") > 0.5,
+        beams=value("beams"), narrow=value("narrow") > 0.5, server_share=value("server_share"),
     )  # fmt: skip
 
 
@@ -60,6 +66,8 @@ def client_of(point: Point, architecture: str) -> Client:
     engine = point.text("engine").lower()
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
+    if publication.startswith("mlperf"):
+        return _client(f"mlperf-{point.text('model')}")
     inferencex = publication.startswith("inferencex")
     if not inferencex and not (publication == "aic-sample" and engine == "vllm"):
         return _client("usual")

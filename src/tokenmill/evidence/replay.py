@@ -23,17 +23,19 @@ from tokenmill.simulator.played import Gaps, Played
 from tokenmill.simulator.policies import Batching, Handoff, Pool, Scheduling
 from tokenmill.simulator.requests import Requests
 
-__all__ = ["Replay", "closed_loop", "drained", "open_loop", "saturated"]
+__all__ = ["Replay", "best_split", "closed_loop", "drained", "open_loop", "saturated"]
 
 Floats = NDArray[np.float64]
 
 _MOST = 2048  # requests played for one instance
 _LEAST_WAVES = 3
+_EARLY = 0.2  # share of the requests that end while a queue still fills or already drains
 _SETTLED = 5.0  # waves after which a saturated server has long settled
 _BLOCK = 16
 _BATCHING = {"tensorrt-llm": Batching.INFLIGHT}
 _TABLES: dict[Any, StepTable] = {}
 _KEPT = 256
+_SPLITS: dict[Any, Layout] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,24 @@ def saturated(setup: Setup) -> Replay:
     return drained(setup, _SETTLED * users * share)
 
 
+def best_split(setup: Setup, gpus: int) -> Setup:
+    """Where no degree is stated: the split over all GPUs that serves the most."""
+    case, demand = setup.case, setup.demand
+    key = (case.platform.name, case.model.slug, case.weights.name, case.engine, gpus,
+           demand.prompt_mean, demand.output_mean)  # fmt: skip
+    if key not in _SPLITS:
+        trials = [Layout(tp, pp) for pp in (1, 2) for tp in (1, 2, 4, 8) if tp * pp <= gpus]
+        legal = [split for split in trials if not refusal(case.arch, split)]
+        rates = {}
+        for split in legal:
+            trial = replace(setup, layout=split, replicas=gpus / split.gpus)
+            if room(trial) > 1.0 or split.gpus == gpus:
+                rates[split] = saturated(trial).steady_per_s
+        _SPLITS[key] = max(rates, key=lambda split: rates[split], default=Layout(gpus))
+    chosen = _SPLITS[key]
+    return replace(setup, layout=chosen, replicas=max(gpus / chosen.gpus, 1.0))
+
+
 def open_loop(setup: Setup, rate_per_s: float, requests: float) -> Replay:
     """Requests that come at random times at a mean rate, whatever the server does."""
     count = max(round(min(requests / _share(setup), 2.0 * _MOST)), 1)
@@ -227,7 +247,10 @@ def _open(setup: Setup, sent: Floats) -> Replay:
     pools = _pools(setup, float((prompts + outputs).max()))
     result = play(Requests(sent + setup.case.engine.request_s, prompts, outputs), pools, Run())
     rate = len(sent) * _share(setup) / float(np.max(result.done_s) - sent[0])
-    return _told(setup, result, sent, outputs, np.ones(len(sent)), rate)
+    seen = _told(setup, result, sent, outputs, np.ones(len(sent)), rate)
+    early, late = np.quantile(result.done_s, (_EARLY, 1.0 - _EARLY))
+    steady = (1.0 - 2.0 * _EARLY) * len(sent) / max(float(late - early), 1e-9)
+    return replace(seen, steady_per_s=max(steady * _share(setup), rate))
 
 
 def _told(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.replay import Replay, closed_loop, drained, open_loop, saturated
+from tokenmill.evidence.replay import Replay, best_split, closed_loop, drained, open_loop, saturated
 from tokenmill.evidence.setups import SINGLE_USER, Setup, room, setup_of
 
 __all__ = ["predict_serving"]
@@ -27,6 +27,9 @@ def predict_serving(point: Point) -> dict[str, float]:
     Raises: UnknownName, BadRecord, Unsupported.
     """
     setup = setup_of(point)
+    gpus = point.count("n_gpus", 1)
+    if not point.text("tp") and setup.layout.pp == 1 and gpus > 1:
+        setup = best_split(setup, gpus)
     ways: dict[str, Callable[[Point, Setup], dict[str, float]]] = {
         "single_stream": _single_stream, "static_batch": _static_batch, "offline": _offline,
         "rate": _rate,
@@ -42,8 +45,11 @@ def _concurrency(point: Point, setup: Setup) -> dict[str, float]:
 
 def _rate(point: Point, setup: Setup) -> dict[str, float]:
     offered = point.number("request_rate_per_s")
-    if not offered > 0:  # the highest rate that a server could take
-        return _offline(point, setup)
+    if setup.client.steady or not offered > 0:  # the highest rate that a server could take
+        most = saturated(setup)
+        able = most.steady_per_s * setup.client.server_share
+        rate = min(able, offered * setup.client.beams) if offered > 0 else able
+        return _metrics(setup, replace(most, requests_per_s=rate))
     requests = point.number("num_requests", 1000.0)
     return _metrics(setup, open_loop(setup, offered, requests))
 
@@ -57,11 +63,15 @@ def _offline(point: Point, setup: Setup) -> dict[str, float]:
         users = setup.concurrency
         seen = closed_loop(setup, users, _SETTLED * users)
         return _metrics(setup, replace(seen, requests_per_s=seen.steady_per_s))
-    return _metrics(setup, saturated(setup))
+    seen = saturated(setup)
+    if setup.client.steady:
+        seen = replace(seen, requests_per_s=seen.steady_per_s)
+    return _metrics(setup, seen)
 
 
 def _rates(setup: Setup, requests_per_s: float) -> dict[str, float]:
     demand = setup.demand
+    requests_per_s = requests_per_s / setup.client.beams
     return {
         "requests_per_s": requests_per_s,
         "output_tokens_per_s": requests_per_s * demand.output_mean,

@@ -5,25 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import numpy as np
-
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.clients import VERSIONS, Client, client_of
 from tokenmill.evidence.points import Point
 from tokenmill.placement.engines import Engine, engine
-from tokenmill.placement.layout import Layout, refusal
+from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
-from tokenmill.simulator.estimate import Steady, steady
 from tokenmill.work.precision import WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
 
-__all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "steady_states"]
+__all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of"]
 
 SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
-_GRID = np.unique(np.round(np.geomspace(1.0, 4096.0, 64)))
 _LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
 
 
@@ -114,6 +110,12 @@ def _cache(point: Point, weights: WeightFormat, client: Client, engine_name: str
     return point.text("kv_dtype", "fp8" if both or (small and client.small_cache) else "bf16")
 
 
+def _narrowest(where: Platform, stated: str) -> str:
+    """The narrowest float that a chip multiplies, or the stated one where that is 16 bits."""
+    peaks = where.accelerator.peaks
+    return "nvfp4" if "fp4" in peaks else "fp8" if "fp8" in peaks else stated
+
+
 def setup_of(point: Point) -> Setup:
     """The configuration and load that a row describes.
 
@@ -126,7 +128,8 @@ def setup_of(point: Point) -> Setup:
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
-    weights = weight_format(point.text("weight_dtype", usual))
+    stated = point.text("weight_dtype", usual)
+    weights = weight_format(_narrowest(where, stated) if client.narrow else stated)
     cache = cache_format(_cache(point, weights, client, runs_on.name))
     case = Case(where, model, arch, weights, cache, runs_on)
     prefill_gpus = 0
@@ -137,32 +140,14 @@ def setup_of(point: Point) -> Setup:
     if client.shortest < 1.0:
         shape = "uniform"
     scale = 0.5 * (1.0 + client.shortest) if point.text("length_shape") == "fixed" else 1.0
-    demand = fixed_demand(
-        max(_length(point, "prompt") * scale, 1.0), max(_length(point, "output") * scale, 1.0)
-    )
+    # the sequences of a beam search share the prompt
+    prompt = _length(point, "prompt") * scale / client.beams
+    demand = fixed_demand(max(prompt, 1.0), max(_length(point, "output") * scale, 1.0))
     draft = _draft(point.text("speculative"))
-    setup = Setup(
+    return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
         client, shape,
     )  # fmt: skip
-    if not point.text("tp") and layout.pp == 1 and gpus > 1:
-        return _best_split(setup, gpus)
-    return setup
-
-
-def _best_split(setup: Setup, gpus: int) -> Setup:
-    """Where no degree is stated: the split over all GPUs that serves the most."""
-    best: tuple[float, Layout] | None = None
-    for tp in (1, 2, 4, 8, 16):
-        trial = Layout(tp)
-        if tp > gpus or refusal(setup.case.arch, trial):
-            continue
-        state, _ = steady_states(replace(setup, layout=trial, replicas=gpus / tp), closed=True)
-        rate = float(state.requests_per_s.max()) / tp
-        if best is None or rate > best[0]:
-            best = (rate, trial)
-    chosen = best[1] if best else Layout(gpus)
-    return replace(setup, layout=chosen, replicas=max(gpus / chosen.gpus, 1.0))
 
 
 def _draft(method: str) -> Draft:
@@ -182,16 +167,3 @@ def room(setup: Setup) -> float:
     times = setup.case.times((setup.layout,))
     needs, each, has = memory_need(setup.case, times, setup.demand)
     return max(float((has - needs[0, 0]) / each[0, 0]) + 1.0, 1.0) * setup.layout.dp
-
-
-def steady_states(setup: Setup, *, closed: bool) -> tuple[Steady, np.ndarray]:
-    """States of one instance over a grid of batches, clipped to what memory and engine hold.
-
-    Returns: (states [1, n], batches [n]).
-    """
-    most = max(min(room(setup), setup.case.engine.sequences * setup.layout.dp), 1.0)
-    grid = np.append(_GRID[most > _GRID], most)
-    if not closed:
-        grid = np.concatenate(([0.01, 0.1, 0.3, 0.6], grid))
-    times = setup.case.times((setup.layout,))
-    return steady(times, setup.demand, grid[None, :], closed=closed), grid

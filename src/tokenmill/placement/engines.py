@@ -21,10 +21,13 @@ __all__ = ["Engine", "engine", "engine_names"]
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
 # record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
-# one runs from 0.14 on; TensorRT-LLM left its C++ runtime with 0.18.
+# one runs from 0.14 on; TensorRT-LLM began with fixed batches and left its C++ runtime with 0.18.
 _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
-    "tensorrt-llm": (((0, 18), "2025-03", "tensorrt-llm-cpp"),),
+    "tensorrt-llm": (
+        ((0, 5), "2023-10", "tensorrt-llm-2023"),
+        ((0, 18), "2025-03", "tensorrt-llm-cpp"),
+    ),
 }
 # Versions of libraries below the engine, which some publications state instead of its own.
 _OTHERS = re.compile(r"(?:tensorrt|cuda|rocm|pytorch|cu|runtime)[ :-]?v?\d[\d.]*", re.IGNORECASE)

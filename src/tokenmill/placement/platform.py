@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tokenmill.catalog import load
@@ -218,12 +218,24 @@ def _fabric(accelerator: Accelerator, machine: System, gpus: int, domain: int) -
         kind=kind,
         link_bytes_per_s=rate,
         domain_gpus=max(domain, 1),
-        inside=link({key: item.value for key, item in constants(inside).items()}, inside),
+        inside=_link(inside, kind),
         scaleout_bytes_per_s=network,
         outside=_outside() if network else None,
         sharp=kind == "nvlink-switch" and generation >= 4,
         peer_access=not (kind == "pcie" and accelerator.market in ("consumer", "laptop")),
     )
+
+
+def _link(name: str, kind: str) -> Link:
+    """The constants of a link; on a PCIe bus, with the contention that serving hosts show.
+
+    The one host whose collectives were measured throttles groups of four and eight much more
+    than the hosts that served models on the same cards.
+    """
+    found = link({key: item.value for key, item in constants(name).items()}, name)
+    if kind != "pcie":
+        return found
+    return replace(found, contention=constants("hosts-pcie")["contention"].value)
 
 
 def _nearest(wanted: str, kind: str) -> str:
