@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tokenmill.cost.hourly import per_million_tokens
 from tokenmill.cost.money import Money
@@ -11,11 +12,13 @@ from tokenmill.errors import NoPrice
 from tokenmill.placement.platform import Platform
 from tokenmill.planner.answer import Option
 from tokenmill.planner.pricing import Bill, PriceBook
-from tokenmill.planner.question import Question
-from tokenmill.planner.search import Choice
 from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.outcome import Outcome
 from tokenmill.work.workload import Demand
+
+if TYPE_CHECKING:
+    from tokenmill.planner.question import Question
+    from tokenmill.planner.search import Choice
 
 __all__ = ["priced", "summed", "tell"]
 
