@@ -287,7 +287,7 @@ def _table_at(place: Sequence[int | str]) -> type[BaseModel]:
     table: type[BaseModel] = Scenario
     for key in place:
         if isinstance(key, str):
-            kinds = [table.model_fields[key].annotation]
+            kinds: list[Any] = [table.model_fields[key].annotation]
             while kinds and not (isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)):
                 kinds = [*get_args(kinds[0]), *kinds[1:]]
             table = kinds[0]
