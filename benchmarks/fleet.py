@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tokenmill.planner import fleet_solve
+from tokenmill.planner.fleet_highs import Model
 from tokenmill.planner.fleet_problem import fleet_problem
 from tokenmill.planner.fleet_program import fleet_program
 from tokenmill.planner.fleet_question import FleetScenario, fleet_scenario
@@ -97,9 +98,12 @@ def _run(seed: int, load: float, limit_s: float, *, baseline: bool) -> None:
     words = ""
     if baseline:
         started = time.perf_counter()
-        model = fleet_solve._model(program, whole=True)
-        fleet_solve._branch(program, model, None, limit_s=limit_s, gap=GAP)
-        alone_s, gap = time.perf_counter() - started, model.getInfo().mip_gap
+        model = Model(program)
+        model.whole(np.arange(program.integers))
+        alone = model.branch(None, limit_s=limit_s, gap=GAP)
+        alone_s = time.perf_counter() - started
+        cost = float(program.cost @ alone.columns) if alone else float("nan")
+        gap = (cost - max(alone.bound, lower.cost)) / cost if alone else float("nan")
         words = f"{alone_s:6.1f} s, gap {gap:.2%}; {alone_s / spent_s:.1f} x the time"
     print(f"{seed:>4}, x{load:<4g} {machines or 0:9.0f} {len(program.row_lower):6} "
           f"{len(program.cost):8} {built_s:5.2f} s {spent_s:6.1f} s {cpu_s:6.1f} s "

@@ -58,10 +58,10 @@ def solve_fleet(problem: FleetProblem) -> tuple[FleetPlan | None, Conflict | Non
     scenario, program = problem.scenario, fleet_program(problem)
     lower = relaxed(program)
     if lower is None:
-        return None, explain(problem, program, limit_s=scenario.time_limit / 4)
+        return None, explain(problem, program, limit_s=scenario.time_limit)
     found = solve(program, lower, gap=scenario.gap, limit_s=scenario.time_limit)
     if found is None:
-        conflict = explain(problem, program, limit_s=scenario.time_limit / 4)
+        conflict = explain(problem, program, limit_s=scenario.time_limit)
         if conflict.remedies:
             return None, conflict
         raise NoPlan(

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.planner.fleet_highs import Relaxed
 from tokenmill.planner.fleet_problem import FleetProblem
 from tokenmill.planner.fleet_program import Extra, Program, capital_units
-from tokenmill.planner.fleet_solve import Relaxed, relaxed, solve
+from tokenmill.planner.fleet_solve import relaxed, solve
 from tokenmill.units import format_si
 
 __all__ = ["Conflict", "Remedy", "explain", "spans"]
@@ -24,6 +25,7 @@ __all__ = ["Conflict", "Remedy", "explain", "spans"]
 Floats = NDArray[np.float64]
 
 _SMALL = 1e-6
+_FEW = 1000  # whole numbers up to which the least change is found exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,6 @@ def explain(problem: FleetProblem, program: Program, *, limit_s: float) -> Confl
     everything = [extra for extras in kinds.values() for extra in extras]
     proof = relaxed(program.with_extras(everything, keep_cost=0.0))
     together = () if proof is None else _together(problem, program, proof)
-    kinds["demand"] = _even_demand(problem, program, proof if together else None)
     remedies = []
     for kind, extras in kinds.items():
         amounts = _least(program, extras, limit_s)
@@ -90,7 +91,8 @@ def _least(program: Program, extras: list[Extra], limit_s: float) -> dict[str, f
         return {}
     elastic = program.with_extras(extras, keep_cost=0.0)
     lower = relaxed(elastic)
-    found = None if lower is None else solve(elastic, lower, gap=0.02, limit_s=limit_s)
+    gap = 1e-4 if program.integers <= _FEW else 0.02
+    found = None if lower is None else solve(elastic, lower, gap=gap, limit_s=limit_s)
     if found is None:
         return {}
     values = found.columns[len(program.cost) :]
@@ -141,19 +143,6 @@ def _demand(problem: FleetProblem, program: Program) -> list[Extra]:
     ]
 
 
-def _even_demand(problem: FleetProblem, program: Program, proof: Relaxed | None) -> list[Extra]:
-    """One cut for each period, shared evenly by the workloads that the proof rests on."""
-    block = program.rows["demand"]
-    cut = problem.demand_per_s > 0
-    if proof is not None:
-        named = np.abs(block.of(proof.row_prices)) > _SMALL
-        cut &= np.asarray(named.any(axis=1))[:, None]
-    return [
-        Extra(str(period), 1.0, 1.0, tuple(block.index[cut[:, period], period].tolist()), 1.0)
-        for period in np.flatnonzero(cut.any(axis=0))
-    ]
-
-
 def _together(problem: FleetProblem, program: Program, proof: Relaxed) -> tuple[str, ...]:
     """Every limit that the proof rests on, in words."""
     if proof.cost <= _SMALL:
@@ -183,14 +172,18 @@ def _listed(names: list[str]) -> str:
 
 
 def _late(problem: FleetProblem, program: Program, proof: Relaxed) -> list[str]:
-    """Systems whose first delivery comes too late: an earlier one would shrink the short-fall."""
-    wanted = program.delivered.of(proof.column_prices) < -_SMALL
+    """Systems whose first delivery comes too late: an earlier one would shrink the short-fall,
+    or nothing at all is there to serve a workload."""
+    wanted = (program.delivered.of(proof.column_prices) < -_SMALL).any(axis=1)
+    served = np.zeros(problem.demand_per_s.shape, dtype=bool)
+    served[program.workload, program.period] = True
+    bare = ((problem.demand_per_s > 0) & ~served).astype(float)
+    wanted |= (problem.capacity_per_s > 0).T.astype(float) @ bare > 0
     found = []
     for s, name in enumerate(problem.systems):
         first = int(problem.earliest[s])
-        if first > 0 and wanted[s, :, :first].any():
-            when = problem.calendar.label(first)
-            found.append(f"the first delivery of {name} ({when})")
+        if wanted[s, :first].any():
+            found.append(f"the first delivery of {name} ({problem.calendar.label(first)})")
     return found
 
 
@@ -224,8 +217,13 @@ def _supply_words(problem: FleetProblem, amounts: dict[str, float]) -> str:
 
 
 def _demand_words(problem: FleetProblem, amounts: dict[str, float]) -> str:
-    periods = [int(period) for period in amounts]
-    return f"up to {max(amounts.values()):.1%} less of this demand in {spans(problem, periods)}"
+    cuts: dict[str, dict[int, float]] = {}
+    for key, share in amounts.items():
+        name, _, period = key.rpartition("@")
+        cuts.setdefault(name, {})[int(period)] = share
+    return "less demand: " + _listed(
+        [f"{max(by.values()):.1%} less {name} in {spans(problem, by)}" for name, by in cuts.items()]
+    )
 
 
 _WORDS: dict[str, Callable[[FleetProblem, dict[str, float]], str]] = {

@@ -17,8 +17,9 @@ from tokenmill.errors import BadRecord, InputError, UnknownName
 from tokenmill.units import parse
 
 __all__ = [
-    "Amount", "Amounts", "Calendar", "Change", "Changes", "Date", "Fraction", "Part", "Rate",
-    "Seconds", "Table", "Watts", "WattsByYear", "at_year", "calendar", "read_scenario",
+    "Amount", "Amounts", "Calendar", "Change", "Changes", "Date", "Fraction", "Limit", "Part",
+    "Rate", "Seconds", "Table", "Watts", "WattsByYear", "at_year", "calendar", "checked",
+    "read_scenario",
 ]  # fmt: skip
 
 AnyTable = TypeVar("AnyTable", bound="Table")
@@ -67,10 +68,19 @@ def _by_year(read: Callable[[object], Any]) -> BeforeValidator:
     return BeforeValidator(several)
 
 
+def _limit(value: object) -> float | None:
+    """A time limit [s] above zero, or None for "none"."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    return float(_TIME.func(value))
+
+
+_TIME = _quantity("time", 0.0, 1e6, open_at_least=True)
 _WATTS = _quantity("power", 0.0, 1e11, open_at_least=True)
 _CHANGE = _quantity("1", -0.95, 20.0)
 
 Seconds = Annotated[float, _quantity("time", 0.0, 3.2e9)]
+Limit = Annotated[float | None, BeforeValidator(_limit)]
 Rate = Annotated[float, _quantity("1/s", 0.0, 1e9, open_at_least=True)]
 Watts = Annotated[float, _WATTS]
 WattsByYear = Annotated[tuple[float, ...], _by_year(_WATTS.func)]

@@ -16,6 +16,7 @@ from tokenmill.planner.fleet_fields import (
     Changes,
     Date,
     Fraction,
+    Limit,
     Part,
     Rate,
     Seconds,
@@ -61,8 +62,8 @@ class WorkloadEntry(Table):
     model: str = ""
     prompt_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
-    ttft: Seconds | None = 2.0
-    tpot: Seconds | None = 0.1
+    ttft: Limit = 2.0
+    tpot: Limit = 0.1
     percentile: Annotated[float, Field(ge=50, le=99.9)] = 95.0
     weights: str = ""
     engine: str = "vllm"
@@ -162,14 +163,14 @@ class FleetScenario(Table):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        for workload in self.workloads.values():
+        for name, workload in self.workloads.items():
             for system in workload.on:
-                _known("system", system, self.systems)
+                _present(f"workloads.{name}.on", system, self.systems)
             for site in workload.sites:
-                _known("site", site, self.sites)
-        for one in self.existing:
-            _known("system", one.system, self.systems)
-            _known("site", one.site, self.sites)
+                _present(f"workloads.{name}.sites", site, self.sites)
+        for index, one in enumerate(self.existing):
+            _present(f"existing.{index}.system", one.system, self.systems)
+            _present(f"existing.{index}.site", one.site, self.sites)
         return self
 
     @property
@@ -178,9 +179,9 @@ class FleetScenario(Table):
         return calendar(self.start, self.years, self.periods_per_year)
 
 
-def _known(kind: str, name: str, table: dict[str, Any]) -> None:
+def _present(key: str, name: str, table: dict[str, Any]) -> None:
     if name not in table:
-        raise InputError(f'{kind} "{name}" is not in the scenario; it has {", ".join(table)}')
+        raise InputError(f'{key}: "{name}" is not in the scenario, which has {", ".join(table)}')
 
 
 def read_fleet(path: Path) -> FleetScenario:

@@ -1,43 +1,35 @@
-"""Solving the fleet programme: relaxation, a dive to whole machines, improvement, proof.
+"""Solving the fleet programme: relaxation, whole machines period by period, improvement, proof.
 
-The relaxation bounds the cost from below. A dive fixes machines period by period, each time
-solving the rest again; then windows of the answer are set free and solved anew while that
-helps. Only where a gap is left does branch and bound take over, from the best answer so far.
-Reference: HiGHS, Huangfu and Hall 2018, doi:10.1007/s12532-017-0130-5.
+The relaxation bounds the cost from below. Relax and fix makes machines whole in one window of
+time after another, later ones still in parts, earlier ones as fixed, among the machines that the
+relaxation wants. Then parts of the answer are set free and solved anew while that helps. Only
+where a gap is left does branch and bound take over, from the best answer so far.
+Reference: Pochet, Wolsey 2006, "Production planning by mixed integer programming", chapter 3.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenmill.errors import Unsupported
+from tokenmill.planner.fleet_highs import Model, Relaxed
 from tokenmill.planner.fleet_program import Program
 
-__all__ = ["Relaxed", "Solution", "fixed", "relaxed", "solve"]
+__all__ = ["Solution", "fixed", "relaxed", "solve"]
 
 Floats = NDArray[np.float64]
 
 _WHOLE = 1e-6
+_WINDOWS = 5  # of time that are made whole one after another
 _FEW = 300  # whole numbers that branch and bound takes without help
-_PATIENCE = 10  # windows without a gain before the search for better answers ends
-_NODES = 60  # of branch and bound in one window
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxed:
-    """The programme with parts of machines allowed: least cost, columns, and the price of rows
-    and columns: what one more unit of a bound adds to the cost."""
-
-    cost: float
-    columns: Floats
-    row_prices: Floats
-    column_prices: Floats
+_PATIENCE = 10  # parts of the answer solved anew without a gain before that ends
+_NODES = 60  # of branch and bound in one part
+_PART_S = 6.0  # [s] at most for one part
+_LEAST_S = 1.0  # [s] for a window, however late it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,89 +46,20 @@ class Solution:
         return max(self.cost - self.bound, 0.0) / max(abs(self.cost), 1e-12)
 
 
-def _highs() -> Any:
-    try:
-        import highspy
-    except ImportError:
-        raise Unsupported(
-            "the fleet planner needs the solver HiGHS, which is not installed; "
-            'get it with: pip install "tokenmill[fleet]" (or: pip install highspy)'
-        ) from None
-    return highspy
-
-
-def _model(program: Program, *, whole: bool) -> Any:
-    """The programme inside HiGHS, silent."""
-    highspy = _highs()
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = len(program.cost), len(program.row_lower)
-    lp.col_cost_, lp.col_lower_, lp.col_upper_ = program.cost, program.lower, program.upper
-    lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_, lp.a_matrix_.index_ = program.start, program.index
-    lp.a_matrix_.value_ = program.value
-    if whole:
-        kinds = [highspy.HighsVarType.kInteger] * program.integers
-        rest = len(program.cost) - program.integers
-        lp.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * rest
-    model = _quiet(highspy)
-    model.passModel(lp)
-    return model
-
-
-def _quiet(highspy: Any) -> Any:
-    """A solver that prints nothing: its banner comes while it is made, before one can say so."""
-
-    class Quiet(highspy.Highs):  # type: ignore[misc]
-        def enableCallbacks(self) -> None:
-            self.setOptionValue("output_flag", False)
-            super().enableCallbacks()
-
-    return Quiet()
-
-
-def _optimal(model: Any) -> bool:
-    return bool(model.getModelStatus() == _highs().HighsModelStatus.kOptimal)
-
-
-def _columns(model: Any) -> Floats:
-    return np.array(model.getSolution().col_value)
-
-
-def _cost(model: Any) -> float:
-    return float(model.getInfo().objective_function_value)
-
-
-def _fix(model: Any, columns: NDArray[np.int64], values: Floats) -> None:
-    count = len(columns)
-    model.changeColsBounds(count, columns.astype(np.int32), values, values)
-
-
 def relaxed(program: Program) -> Relaxed | None:
     """The relaxation, or None where not even parts of machines meet every row.
 
     Raises: Unsupported where HiGHS is not installed.
     """
-    return _priced(_model(program, whole=False))
+    return Model(program).relaxed()
 
 
 def fixed(program: Program, columns: Floats) -> Relaxed | None:
     """The programme with its machines as given and only loads free, or None."""
-    model = _model(program, whole=False)
+    model = Model(program)
     which = np.arange(program.integers)
-    _fix(model, which, np.round(columns[which]))
-    return _priced(model)
-
-
-def _priced(model: Any) -> Relaxed | None:
-    model.run()
-    if not _optimal(model):
-        return None
-    solution = model.getSolution()
-    return Relaxed(
-        _cost(model), np.array(solution.col_value), np.array(solution.row_dual),
-        np.array(solution.col_dual),
-    )  # fmt: skip
+    model.fix(which, np.round(columns[which]))
+    return model.relaxed()
 
 
 def solve(program: Program, lower: Relaxed, *, gap: float, limit_s: float) -> Solution | None:
@@ -147,7 +70,10 @@ def solve(program: Program, lower: Relaxed, *, gap: float, limit_s: float) -> So
     Returns: a solution with a proven bound, or None where none was found.
     """
     deadline = time.monotonic() + limit_s
-    best = _dive(program, lower, deadline)
+    best = None
+    for windows in (_WINDOWS, program.machines.shape[2]):
+        if best is None and time.monotonic() < deadline:
+            best = _relax_and_fix(program, lower, windows, gap, deadline)
     if best is not None and program.integers > _FEW:
         best = _improve(program, best, lower.cost, gap, deadline)
     return _finish(program, best, lower.cost, gap, deadline)
@@ -159,65 +85,69 @@ def _settled(program: Program, columns: Floats, bound: float) -> Solution | None
     return None if exact is None else Solution(exact.cost, min(bound, exact.cost), exact.columns)
 
 
-def _dive(program: Program, lower: Relaxed, deadline: float) -> Solution | None:
-    """Whole machines by fixing deliveries, then retirements, in order of time."""
-    model = _model(program, whole=False)
-    model.run()
-    shape = program.machines.shape
-    for period in range(shape[2]):
-        for block in (program.delivered, program.retired):
-            if not _dive_step(model, block.index[:, :, period].ravel(), deadline):
+def _relax_and_fix(
+    program: Program, lower: Relaxed, windows: int, gap: float, deadline: float
+) -> Solution | None:
+    """Whole machines by making one window of time whole after another; None where it is stuck."""
+    model = Model(_wanted(program, lower))
+    periods = program.machines.shape[2]
+    width = max(periods // windows, 1)
+    columns = lower.columns
+    for start in range(0, periods, width):
+        window = slice(start, start + width)
+        moves = np.concatenate(
+            [block.index[:, :, window].ravel() for block in (program.delivered, program.retired)]
+        )
+        if not _are_whole(columns[moves]):
+            left = (deadline - time.monotonic()) / math.ceil((periods - start) / width)
+            model.whole(moves)
+            found = model.branch(None, limit_s=max(left, _LEAST_S), gap=gap / 5, nodes=_NODES)
+            if found is None:
                 return None
-    return _settled(program, _columns(model), lower.cost)
+            columns = found.columns
+            model.whole(moves, yes=False)
+        model.fix(moves, np.round(columns[moves]))
+    return _settled(program, columns, lower.cost)
 
 
-def _dive_step(model: Any, which: NDArray[np.int64], deadline: float) -> bool:
-    """Fix these columns at whole numbers, the nearest to one first; False where it is stuck."""
-    free = which
-    while len(free):
-        values = _columns(model)[free]
-        part = values - np.floor(values + _WHOLE)
-        if not (part > _WHOLE).any():
-            _fix(model, free, np.round(values))
-            return True
-        if time.monotonic() > deadline:
-            return False
-        at = int(np.argmax(part))
-        up = math.floor(values[at] + _WHOLE) + 1
-        first = up if part[at] >= 0.5 else up - 1
-        if not any(_try(model, free[at], value) for value in (first, 2 * up - 1 - first)):
-            return False
-        free = np.delete(free, at)
-    return True
+def _are_whole(values: Floats) -> bool:
+    return bool((np.abs(values - np.round(values)) < _WHOLE).all())
 
 
-def _try(model: Any, column: int, value: float) -> bool:
-    _fix(model, np.array([column]), np.array([float(value)]))
-    model.run()
-    return _optimal(model)
+def _wanted(program: Program, lower: Relaxed) -> Program:
+    """The programme without machines that the relaxation never has."""
+    unwanted = program.machines.of(lower.columns).max(axis=2) <= _WHOLE
+    upper = program.upper.copy()
+    for block in (program.machines, program.delivered, program.retired):
+        upper[block.index[unwanted]] = 0.0
+    upper[program.load.index[unwanted[program.system, program.site]]] = 0.0
+    return replace(program, upper=upper)
 
 
 def _improve(
     program: Program, best: Solution, bound: float, gap: float, deadline: float
 ) -> Solution:
-    """Windows of an answer set free in turn - some machines at all times, or all at some times -
-    and solved anew, until the gap is met or windows bring nothing."""
+    """Parts of an answer set free in turn - some machines at all times, or all at some times -
+    and solved anew, until the gap is met or nothing is gained."""
     dice = np.random.default_rng(0)
-    idle = 0
-    for turn in range(1_000_000):
-        left = deadline - time.monotonic()
-        if best.gap <= gap or idle >= _PATIENCE or left <= 0:
-            break
-        free = _window(program, best, dice, turn)
-        found = _solve_window(program, best, free, limit_s=min(left, 6.0), gap=gap / 5)
-        better = None if found is None else _settled(program, found, bound)
-        idle += 1
+    idle = turn = 0
+    while best.gap > gap and idle < _PATIENCE and (left := deadline - time.monotonic()) > 0:
+        held = ~_part(program, best, dice, turn)
+        turn, idle = turn + 1, idle + 1
+        model = Model(program)
+        for block in (program.delivered, program.retired):
+            model.whole(block.index[~held])
+            model.fix(block.index[held], np.round(best.columns[block.index[held]]))
+        found = model.branch(
+            best.columns, limit_s=min(left, _PART_S), gap=gap / 5, nodes=_NODES
+        )  # fmt: skip
+        better = None if found is None else _settled(program, found.columns, bound)
         if better is not None and better.cost < best.cost * (1 - 1e-6):
             best, idle = better, 0
     return best
 
 
-def _window(
+def _part(
     program: Program, best: Solution, dice: np.random.Generator, turn: int
 ) -> NDArray[np.bool_]:
     """Mask [S, J, T] of machines that may change."""
@@ -235,43 +165,6 @@ def _window(
     return free
 
 
-def _solve_window(
-    program: Program, best: Solution, free: NDArray[np.bool_], *, limit_s: float, gap: float
-) -> Floats | None:
-    held = ~free
-    model = _model(program, whole=True)
-    for block in (program.delivered, program.retired):
-        which = block.index[held]
-        _fix(model, which, np.round(best.columns[which]))
-    return _branch(program, model, best, limit_s=limit_s, gap=gap, nodes=_NODES)
-
-
-def _branch(
-    program: Program, model: Any, start: Solution | None, *, limit_s: float, gap: float,
-    nodes: int | None = None,
-) -> Floats | None:  # fmt: skip
-    """Branch and bound from a start; the columns found, or None."""
-    highspy = _highs()
-    model.setOptionValue("mip_rel_gap", gap)
-    model.setOptionValue("time_limit", max(limit_s, 0.1))
-    if nodes is not None:
-        model.setOptionValue("mip_max_nodes", nodes)
-    if start is not None:
-        known = highspy.HighsSolution()
-        known.col_value = list(start.columns)
-        model.setSolution(known)
-    model.run()
-    info = model.getInfo()
-    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        return None
-    columns = _columns(model)
-    if start is not None and program.cost @ columns > _cost(model) + 1e-6 * abs(_cost(model)):
-        # HiGHS 1.16 can find better and yet hand back the start; without one it does not.
-        model.clearSolver()
-        return _branch(program, model, None, limit_s=limit_s, gap=gap, nodes=nodes)
-    return columns
-
-
 def _finish(
     program: Program, best: Solution | None, bound: float, gap: float, deadline: float
 ) -> Solution | None:
@@ -279,11 +172,14 @@ def _finish(
     left = deadline - time.monotonic()
     if best is not None and (best.gap <= gap or left <= 0.1):
         return best
-    model = _model(program, whole=True)
-    found = _branch(program, model, best, limit_s=left, gap=gap * 0.5)
-    proven = float(model.getInfo().mip_dual_bound)
-    bound = max(bound, proven) if math.isfinite(proven) else bound
-    settled = None if found is None else _settled(program, found, bound)
-    if settled is None or (best is not None and best.cost < settled.cost):
-        return None if best is None else Solution(best.cost, min(bound, best.cost), best.columns)
+    model = Model(program)
+    model.whole(np.arange(program.integers))
+    start = None if best is None else best.columns
+    found = model.branch(start, limit_s=left, gap=gap * 0.5)
+    if found is None:
+        return best
+    bound = max(bound, found.bound)
+    settled = _settled(program, found.columns, bound)
+    if best is not None and (settled is None or best.cost < settled.cost):
+        return Solution(best.cost, min(bound, best.cost), best.columns)
     return settled

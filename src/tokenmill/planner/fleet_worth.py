@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tokenmill.cost.money import Money
 from tokenmill.planner.fleet_answer import Worth
 from tokenmill.planner.fleet_conflict import spans
+from tokenmill.planner.fleet_highs import Relaxed
 from tokenmill.planner.fleet_problem import FleetProblem
 from tokenmill.planner.fleet_program import Program, capital_units
-from tokenmill.planner.fleet_solve import Relaxed
 
 __all__ = ["worths"]
 
