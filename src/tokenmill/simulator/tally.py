@@ -90,9 +90,7 @@ def _on_s(fleet: Fleet, played: Played) -> Floats:
     idle_w = np.array([fleet.pools[pool].table.idle_w for pool in replicas.pool])
     spare_j = replicas.energy_j - replicas.work_j
     idle_s = np.divide(spare_j, idle_w, out=np.zeros_like(spare_j), where=idle_w > 0)
-    on_s = np.bincount(
-        replicas.pool, weights=replicas.busy_s + idle_s, minlength=len(fleet.pools)
-    )
+    on_s = np.bincount(replicas.pool, weights=replicas.busy_s + idle_s, minlength=len(fleet.pools))
     return np.asarray(on_s, dtype=float)
 
 
