@@ -19,6 +19,7 @@ from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.planner.question import Question
 from tokenmill.simulator.cases import Case, Grid, evaluate, language_model, usual_formats
+from tokenmill.simulator.estimate import held
 from tokenmill.work.precision import cache_format, weight_format
 from tokenmill.work.workload import Demand
 
@@ -66,8 +67,7 @@ class Choice:
         state = self.grid.state
         row = state.requests_per_s if demand.rate_per_s else state.concurrency
         offered = (demand.rate_per_s or demand.concurrency) / self.replicas
-        held = np.broadcast_to(state.batch, row.shape)[self.row]
-        return float(np.interp(offered, np.maximum.accumulate(row[self.row]), held))
+        return held(offered, row[self.row], np.broadcast_to(state.batch, row.shape)[self.row])
 
 
 def limits_of(question: Question) -> Limits:

@@ -18,7 +18,7 @@ from tokenmill.placement.energy import gpu_watts, machine_watts, parts_joules
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.steps import Part, StepTimes
 from tokenmill.simulator.cases import Case, memory_need
-from tokenmill.simulator.estimate import Steady, steady, tail
+from tokenmill.simulator.estimate import Steady, held, steady, tail
 from tokenmill.simulator.outcome import (
     Distribution,
     FigureUse,
@@ -161,15 +161,17 @@ def outcome(
         wanted = _batch(times, demand, offered, most, closed=closed)
     state = steady(times, demand, np.array([[wanted]]), closed=closed)
     full = _first(state.requests_per_s)
-    rate = full if closed or batch is not None else min(offered, full)
+    fixed, queued_s, notes = closed or batch is not None, 0.0, tuple[str, ...]()
+    overloaded = not fixed and wanted >= most and offered > full
+    rate = full if fixed or overloaded else offered
     busy = min(rate / full, 1.0) * _first(state.busy)
-    queued_s, notes = 0.0, tuple[str, ...]()
-    if batch is None and closed:  # who finds no place waits for one (Little's law)
-        queued_s = max(offered - _first(state.concurrency), 0.0) / rate
-    elif batch is None and offered > 1.001 * full:
+    if overloaded:
         notes = (f"overloaded: {offered * replicas:.4g} requests/s come, {full * replicas:.4g} "
                  "can be done; queues grow, and latencies are those without a queue",)  # fmt: skip
-    answer = _assemble(case, layout, demand, replicas, times, state, rate, busy, wanted >= most)
+    elif closed and batch is None:  # who finds no place waits for one (Little's law)
+        queued_s = max(offered - _first(state.concurrency), 0.0) / rate
+    full_memory = wanted >= most and room <= case.engine.sequences
+    answer = _assemble(case, layout, demand, replicas, times, state, rate, busy, full_memory)
     return replace(
         answer, ttft_s=answer.ttft_s.later(queued_s), e2e_s=answer.e2e_s.later(queued_s),
         notes=notes,
@@ -178,12 +180,10 @@ def outcome(
 
 def _batch(times: StepTimes, demand: Demand, offered: float, most: float, *, closed: bool) -> float:
     """Sequences decoding at once under an offered load: a rate, or requests in flight."""
-    grid = np.append(np.geomspace(_SPARSEST, most, 48)[:-1], most)
+    grid = np.geomspace(_SPARSEST, max(float(times.engine.sequences), most), 64)
     state = steady(times, demand, grid[None, :], closed=closed)
     row = (state.concurrency if closed else state.requests_per_s)[0]
-    if offered < row[0]:  # nobody meets anybody: as many decode as ask
-        return float(grid[0] * offered / row[0])
-    return float(np.interp(offered, np.maximum.accumulate(row), grid))
+    return min(held(offered, row, grid), most)
 
 
 def _assemble(

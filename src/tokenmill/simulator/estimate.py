@@ -18,7 +18,7 @@ import numpy as np
 from tokenmill.placement.steps import StepTimes
 from tokenmill.work.workload import PERCENTILES, Demand
 
-__all__ = ["Steady", "steady", "tail"]
+__all__ = ["Steady", "held", "steady", "tail"]
 
 Scalar = Any
 _Z = (0.0, 1.2816, 1.6449, 2.3263, 3.0902)  # normal quantiles at PERCENTILES
@@ -76,8 +76,7 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
         np.maximum(batch, 1.0), demand.context_mean, chunk, (prompt - chunk) / 2.0
     )
     longer = mixed - decode
-    # what a chunk adds to a step of all micro-batches, it takes at every stage of a pipeline
-    alone = chunks * mixed + (times.grid.pp - 1.0) * longer + engine.request_s
+    alone = (chunks - 1.0) * mixed + np.maximum(mixed, _trip_s(times, prompt)) + engine.request_s
     share = np.minimum(chunks * batch / output, 1.0)
     rate = batch / (output * (decode + share * longer))
     load = rate * chunks * mixed
@@ -100,6 +99,15 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
     )  # fmt: skip
 
 
+def _trip_s(times: StepTimes, prompt: float) -> Scalar:
+    """A chunk whole through all stages of a pipeline [s]: micro-batches do not share it."""
+    stages = times.grid.pp
+    if not np.any(stages > 1):
+        return 0.0
+    chunk = min(prompt, float(times.engine.step_tokens))
+    return times.linear_s(chunk * stages) + times.prefill_attention_s(chunk, 0.0)
+
+
 def _waits(demand: Demand, load: Scalar, *, closed: bool) -> Scalar:
     """Mean wait for a prefill over its own time [1], at a load [1]."""
     busy = np.minimum(load, _BUSIEST)
@@ -108,6 +116,18 @@ def _waits(demand: Demand, load: Scalar, *, closed: bool) -> Scalar:
         return 0.5 * busy * spread
     bursts = 0.5 * (demand.burstiness + demand.prompt_variation)
     return np.maximum(bursts, 0.5 * spread * min(demand.burstiness, 1.0)) * busy / (1.0 - busy)
+
+
+def held(offered: float, row: Scalar, batches: Scalar) -> float:
+    """Sequences decoding at once at which a rate (or a number of users) reaches what is offered.
+
+    Parameters: offered [unit of row]; row, growing with batches [sequences], equal arrays [n]. A
+    thin load keeps a batch in proportion; one beyond the row gets the last batch.
+    """
+    grown = np.maximum.accumulate(np.asarray(row, float))
+    if offered < grown[0]:
+        return float(batches[0] * offered / grown[0])
+    return float(np.exp(np.interp(np.log(offered), np.log(grown), np.log(batches))))
 
 
 def tail(state: Steady, demand: Demand, percentile: float) -> tuple[Scalar, Scalar]:
@@ -130,7 +150,9 @@ def tail(state: Steady, demand: Demand, percentile: float) -> tuple[Scalar, Scal
     jitter = (state.mixed_step_s - state.decode_step_s) * np.sqrt(share * (1 - share) / meetings)
     # prompts differ, and a queue that is long for one request is long for its neighbours
     crowding = _SHORT_ANSWERS * np.sqrt(spread_of(demand)) / (1.0 - busy) ** 0.75
-    return ttft, state.tpot_s + _Z[at] * crowding * jitter
+    # no token waits longer than for the chunk of a long prompt
+    longest = np.maximum(state.mixed_step_s * max(longer, 1.0), state.tpot_s)
+    return ttft, np.minimum(state.tpot_s + _Z[at] * crowding * jitter, longest)
 
 
 def spread_of(demand: Demand) -> float:
