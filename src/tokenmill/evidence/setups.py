@@ -130,6 +130,11 @@ def setup_of(point: Point) -> Setup:
     usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
     stated = point.text("weight_dtype", usual)
     weights = weight_format(_narrowest(where, stated) if client.narrow else stated)
+    blocks = model.native_dtype == "fp8_block" or (
+        model.slug.startswith("qwen3") and runs_on.name in ("vllm", "sglang")
+    )
+    if weights.name == "fp8" and blocks:  # as their makers publish 8-bit weights of these models
+        weights = weight_format("fp8_block")
     cache = cache_format(_cache(point, weights, client, runs_on.name))
     case = Case(where, model, arch, weights, cache, runs_on)
     prefill_gpus = 0

@@ -153,6 +153,7 @@ def _chip(slug: str) -> Chip:
         memory_bytes=_memory_bytes(accelerator),
         tdp_w=value("tdp", float("nan")),
         idle_w=value("idle_power", float("nan")),
+        layer_s=figures["layer"].value if "layer" in figures else 0.0,
     )
 
 

@@ -105,6 +105,7 @@ class StepTimes:
                     yield self._message("logits gather", "all_gather", logits, grid.tp, 1)
         engine = self.engine
         host = engine.host_step_s + engine.host_sequence_s * sequences
+        host = host + self.chip.layer_s * self.arch.layer_count
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
         yield Part("host", host + zero, zero, zero, zero, "host")
 
