@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tokenmill.planner import fleet_solve
+from tokenmill.planner.fleet_cuts import tightened
 from tokenmill.planner.fleet_highs import Model
 from tokenmill.planner.fleet_problem import fleet_problem
 from tokenmill.planner.fleet_program import fleet_program
@@ -86,13 +87,15 @@ def main() -> None:
 
 def _run(seed: int, load: float, limit_s: float, *, baseline: bool) -> None:
     started, worked = time.perf_counter(), time.process_time()
-    program = fleet_program(fleet_problem(scenario(seed, load)))
+    problem = fleet_problem(scenario(seed, load))
+    program = fleet_program(problem)
     built_s = time.perf_counter() - started
     lower = fleet_solve.relaxed(program)
     if lower is None:
         print(f"{seed:>10}: no plan meets its limits")
         return
-    found = fleet_solve.solve(program, lower, gap=GAP, limit_s=limit_s)
+    tight = tightened(problem, program, lower)
+    found = fleet_solve.solve(*tight, gap=GAP, limit_s=limit_s)
     spent_s, cpu_s = time.perf_counter() - started, time.process_time() - worked
     machines = found and program.machines.of(found.columns)[:, :, -1].sum()
     words = ""

@@ -88,11 +88,11 @@ def test_the_printed_cost_is_the_cost_that_was_minimised(plan: FleetPlan) -> Non
     assert lower is not None
     least = lower.cost * program.scale
     printed = plan.present.total.amount
-    assert least <= printed * (1 + 1e-9)
+    assert least <= printed * (1 + 1e-6)
     assert plan.gap <= 0.001
     found = fleet_solve.solve(program, lower, gap=0.001, limit_s=20.0)
     assert found is not None
-    assert printed == pytest.approx(found.cost * program.scale, rel=1e-9)
+    assert printed == pytest.approx(found.cost * program.scale, rel=1e-6)  # whole yen
 
 
 def test_a_plan_keeps_every_limit(plan: FleetPlan) -> None:

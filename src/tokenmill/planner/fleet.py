@@ -8,6 +8,7 @@ from tokenmill.errors import NoPlan
 from tokenmill.planner.fleet_answer import FleetAnswer, FleetPlan
 from tokenmill.planner.fleet_capacity import CapacityOf, capacity
 from tokenmill.planner.fleet_conflict import Conflict, explain
+from tokenmill.planner.fleet_cuts import tightened
 from tokenmill.planner.fleet_problem import FleetProblem, fleet_problem
 from tokenmill.planner.fleet_program import fleet_program
 from tokenmill.planner.fleet_question import FleetScenario
@@ -59,7 +60,8 @@ def solve_fleet(problem: FleetProblem) -> tuple[FleetPlan | None, Conflict | Non
     lower = relaxed(program)
     if lower is None:
         return None, explain(problem, program, limit_s=scenario.time_limit)
-    found = solve(program, lower, gap=scenario.gap, limit_s=scenario.time_limit)
+    tight = tightened(problem, program, lower)
+    found = solve(*tight, gap=scenario.gap, limit_s=scenario.time_limit)
     if found is None:
         conflict = explain(problem, program, limit_s=scenario.time_limit)
         if conflict.remedies:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from tokenmill.cost.money import Money, Statement
@@ -10,8 +12,12 @@ from tokenmill.planner.fleet_conflict import Conflict
 from tokenmill.planner.fleet_problem import Declined
 
 __all__ = [
-    "FleetAnswer", "FleetPlan", "Move", "Placement", "SiteUse", "Stock", "Worth", "YearBill",
+    "FleetAnswer", "FleetPlan", "Move", "Placement", "SiteUse", "Stay", "Stock", "Worth",
+    "YearBill",
 ]  # fmt: skip
+
+
+_NOTED = 0.01  # part of a load below which a placement is not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,20 @@ class Placement:
     site: str
     machines: float
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Periods, first to last, in which a workload runs on the same systems at the same sites.
+
+    `shares` holds (system, site, least, most part of the load), the largest first; parts below
+    a hundredth are left out.
+    """
+
+    workload: str
+    first: str
+    last: str
+    shares: tuple[tuple[str, str, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +126,26 @@ class FleetPlan:
     present: Statement
     gap: float
     worth: tuple[Worth, ...]
+
+    @property
+    def stays(self) -> tuple[Stay, ...]:
+        """Placements told as stays: runs of periods on the same systems and sites."""
+        return tuple(_stays(self.placements))
+
+
+def _stays(placements: tuple[Placement, ...]) -> Iterator[Stay]:
+    """Placements come by workload and period."""
+    seen: list[tuple[str, list[str], dict[tuple[str, str], list[float]]]] = []
+    for (workload, period), group in groupby(placements, lambda one: (one.workload, one.period)):
+        here = {(one.system, one.site): one.share for one in group if one.share >= _NOTED}
+        if not (seen and seen[-1][0] == workload and seen[-1][2].keys() == here.keys()):
+            seen.append((workload, [], {place: [] for place in here}))
+        seen[-1][1].append(period)
+        for place, share in here.items():
+            seen[-1][2][place].append(share)
+    for workload, periods, places in seen:
+        shares = [(*place, min(parts), max(parts)) for place, parts in places.items()]
+        yield Stay(workload, periods[0], periods[-1], tuple(sorted(shares, key=lambda x: -x[3])))
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,15 @@ def calendar(start: int, years: int, per_year: int) -> Calendar:
     return Calendar(start, 12 // per_year, years * per_year)
 
 
-def read_scenario(path: Path, kind: type[AnyTable]) -> AnyTable:
+def read_scenario(
+    path: Path, kind: type[AnyTable], given: dict[str, Any] | None = None
+) -> AnyTable:
     """A scenario of a kind from a TOML file; data only, nothing in it is executed.
 
+    Parameters: path; kind; given, values that win over those of the file.
     Raises: BadRecord naming file and key.
     """
-    return checked(read_toml(path), kind, str(path))
+    return checked(read_toml(path) | (given or {}), kind, str(path))
 
 
 def checked(table: dict[str, Any], kind: type[AnyTable], origin: str) -> AnyTable:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tokenmill.catalog.sites import site as catalogue_site
 from tokenmill.catalog.tariffs import tariff
 from tokenmill.cost.electricity import local_tariff, mean_per_kwh
 from tokenmill.cost.exchange import Rates, rates
 from tokenmill.cost.hourly import purchase_price
-from tokenmill.cost.money import Money
+from tokenmill.cost.money import CURRENCIES, Money
 from tokenmill.errors import BadRecord, InputError, NoPrice
 from tokenmill.physics.cooling import plant
 from tokenmill.physics.facility import Hall, power_train, yearly_power
@@ -19,14 +20,14 @@ from tokenmill.placement.platform import platform
 from tokenmill.planner.fleet_fields import Calendar, at_year
 from tokenmill.planner.fleet_question import FleetScenario, SiteEntry, SystemEntry
 
-__all__ = ["FleetPrices", "fleet_prices"]
+__all__ = ["FleetPrices", "fleet_prices", "in_coins"]
 
 _LOAD = 0.7  # of the IT power that a hall is built for, where its PUE is taken
 
 
 @dataclass(frozen=True)
 class FleetPrices:
-    """Unit prices in the scenario's currency, by period.
+    """Unit prices in the scenario's currency, by period; those of machines in whole coins.
 
     buy, resale [S][T + 1] of one machine, upkeep [S][T] of one machine and period;
     per_kwh [J][T]; space [J] per kW of IT feed and month; pue [J]; capital [years], infinite
@@ -131,11 +132,11 @@ def fleet_prices(
     desk = _Desk(scenario, origin, exchange, day, [])
     cal, systems, sites = scenario.calendar, scenario.systems, scenario.sites
     buy = tuple(
-        _yearly(desk.machine(name, one), one.price_growth, cal, cal.count + 1)
+        tuple(map(in_coins, _yearly(desk.machine(name, one), one.price_growth, cal, cal.count + 1)))
         for name, one in systems.items()
     )
     each = list(zip(systems.values(), buy, strict=True))
-    resale = tuple(tuple(price * one.resale for price in row) for one, row in each)
+    resale = tuple(tuple(in_coins(price * one.resale) for price in row) for one, row in each)
     _no_trade(scenario, buy, resale, origin)
     share = cal.months / 12.0
     free = [name for name, site in sites.items() if site.space is None]
@@ -158,6 +159,12 @@ def fleet_prices(
         pue=tuple(desk.pue(name, site) for name, site in sites.items()),
         capital=_capital(desk),
     ), tuple(desk.notes)  # fmt: skip
+
+
+def in_coins(amount: Money) -> Money:
+    """An amount in whole yen or cents, so that what is printed adds up."""
+    coin = 10 ** (9 - CURRENCIES[amount.currency][1])
+    return Money(round(Fraction(amount.nano, coin)) * coin, amount.currency)
 
 
 def _yearly(price: Money, change: float, cal: Calendar, count: int) -> tuple[Money, ...]:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tokenmill.planner.fleet_problem import FleetProblem
 
-__all__ = ["Block", "Extra", "Program", "capital_units", "fleet_program"]
+__all__ = ["Block", "Extra", "Program", "Row", "capital_units", "fleet_program"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -57,6 +57,15 @@ class Extra:
     upper: float
     rows: tuple[int, ...]
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row to add: values of its columns, which are at least `least`."""
+
+    columns: Ints
+    values: Floats
+    least: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,21 @@ class Program:
             index=np.append(self.index, np.array(rows, dtype=np.int64)),
             value=np.append(self.value, np.repeat([one.value for one in extras], lengths)),
         )
+
+    def with_rows(self, added: Sequence[Row]) -> Program:
+        """The programme with rows added after its own."""
+        matrix, count = _Matrix(), len(self.row_lower)
+        matrix.add(
+            self.index, np.repeat(np.arange(len(self.cost)), np.diff(self.start)), self.value
+        )
+        for at, row in enumerate(added):
+            matrix.add(count + at, row.columns, row.values)
+        start, index, value = matrix.by_column(len(self.cost))
+        return replace(
+            self, start=start, index=index, value=value,
+            row_lower=np.append(self.row_lower, [row.least for row in added]),
+            row_upper=np.append(self.row_upper, np.full(len(added), np.inf)),
+        )  # fmt: skip
 
 
 class _Matrix:

@@ -184,9 +184,12 @@ def _present(key: str, name: str, table: dict[str, Any]) -> None:
         raise InputError(f'{key}: "{name}" is not in the scenario, which has {", ".join(table)}')
 
 
-def read_fleet(path: Path) -> FleetScenario:
-    """A fleet scenario from a TOML file. Raises: BadRecord naming file and key."""
-    return read_scenario(path, FleetScenario)
+def read_fleet(path: Path, given: dict[str, Any] | None = None) -> FleetScenario:
+    """A fleet scenario from a TOML file, under values that win over it, such as {"gap": "2 %"}.
+
+    Raises: BadRecord naming file and key.
+    """
+    return read_scenario(path, FleetScenario, given)
 
 
 def fleet_scenario(table: dict[str, Any], origin: str = "scenario") -> FleetScenario:

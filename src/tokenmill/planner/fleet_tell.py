@@ -19,6 +19,7 @@ from tokenmill.planner.fleet_answer import (
     Worth,
     YearBill,
 )
+from tokenmill.planner.fleet_prices import in_coins
 from tokenmill.planner.fleet_problem import FleetProblem
 from tokenmill.planner.fleet_program import Program
 from tokenmill.planner.fleet_solve import Solution
@@ -69,7 +70,7 @@ def tell_fleet(
 
 @dataclass(frozen=True, slots=True)
 class _Flow:
-    """Money at the beginning of a period."""
+    """Money at the beginning of a period, in whole yen or cents, so that sums print exactly."""
 
     period: int
     label: str
@@ -77,7 +78,11 @@ class _Flow:
 
     def discounted(self, problem: FleetProblem) -> _Flow:
         factor = float(problem.discount[self.period])
-        return _Flow(self.period, self.label, self.money * factor)
+        return _flow(self.period, self.label, self.money * factor)
+
+
+def _flow(period: int, label: str, amount: Money) -> _Flow:
+    return _Flow(period, label, in_coins(amount))
 
 
 def _flows(problem: FleetProblem, counts: _Counts, use: tuple[SiteUse, ...]) -> Iterator[_Flow]:
@@ -89,19 +94,19 @@ def _flows(problem: FleetProblem, counts: _Counts, use: tuple[SiteUse, ...]) -> 
                 int(part[s, :, t].sum())
                 for part in (counts.delivered, counts.retired, counts.machines)
             )
-            yield _Flow(t, f"{system}: machines", prices.buy[s][t] * bought)
-            yield _Flow(t, f"{system}: upkeep", prices.upkeep[s][t] * held)
-            yield _Flow(t, f"{system}: resale", -(prices.resale[s][t] * sold))
+            yield _flow(t, f"{system}: machines", prices.buy[s][t] * bought)
+            yield _flow(t, f"{system}: upkeep", prices.upkeep[s][t] * held)
+            yield _flow(t, f"{system}: resale", -(prices.resale[s][t] * sold))
         last = int(counts.machines[s, :, -1].sum())
         value = -(prices.resale[s][-1] * last)
-        yield _Flow(problem.calendar.count, f"{system}: value left at the end", value)
+        yield _flow(problem.calendar.count, f"{system}: value left at the end", value)
     for j, one in enumerate(use):
         for t in periods:
             kwh = one.energy_j[t] / JOULES_PER_KWH
             feed_kw = float((counts.machines[:, j, t] * problem.feed_w).sum() / 1e3)
-            yield _Flow(t, f"{one.site}: electricity", prices.per_kwh[j][t] * kwh)
+            yield _flow(t, f"{one.site}: electricity", prices.per_kwh[j][t] * kwh)
             rent = prices.space[j] * (feed_kw * problem.calendar.months)
-            yield _Flow(t, f"{one.site}: space", rent)
+            yield _flow(t, f"{one.site}: space", rent)
 
 
 def _statement(problem: FleetProblem, flows: list[_Flow]) -> Statement:

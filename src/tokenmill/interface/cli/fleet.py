@@ -1,0 +1,46 @@
+"""The verb `fleet` and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from tokenmill.interface.cli import fleet_text as text
+
+__all__ = ["register"]
+
+Text = Optional[str]  # noqa: UP045 - typer reads the old spelling on every Python it supports
+
+
+def _option(key: str, *names: str) -> Any:
+    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to an app."""
+    app.command("fleet", help=text.FLEET)(fleet)
+
+
+def fleet(
+    scenario: Annotated[Path, typer.Argument(help=text.SCENARIO)],
+    gap: Annotated[Text, _option("gap", "--gap")] = None,
+    time_limit: Annotated[Text, _option("time_limit", "--time-limit")] = None,
+    json: Annotated[bool, _option("json", "--json")] = False,
+) -> None:
+    """Plan a fleet over years; exits with 2 where no plan is possible."""
+    from tokenmill.interface.cli import fleet_view, view
+    from tokenmill.planner import fleet as planner
+    from tokenmill.planner.fleet_question import read_fleet
+
+    given = {"gap": gap, "time_limit": time_limit}
+    asked = read_fleet(scenario, {key: value for key, value in given.items() if value is not None})
+    with view.progress() as told:
+        answer = planner.fleet(asked, origin=str(scenario), progress=told)
+    if json:
+        view.print_json(answer.to_dict())
+    else:
+        fleet_view.show(answer)
+    if answer.plan is None:
+        raise typer.Exit(2)
