@@ -18,7 +18,7 @@ __all__ = ["Residency", "residency"]
 _CONTEXT_BYTES = 0.6e9  # CUDA context and libraries
 _DECODER_TENSORS = 4.0  # of 256 channels at full size, alive at once while decoding one image
 _DECODER_CHANNELS = 256
-_DENOISER_TENSORS = 4.0  # bytes alive per value that the widest kernel moves
+_DENOISER_TENSORS = 4.0  # bytes alive per value that the widest product moves
 _OTHER_BYTES = 2.0  # text encoders and decoder stay in 16 bits
 
 
@@ -60,7 +60,8 @@ def residency(
     value_bytes = 4.0 if model.decodes_in_fp32 else 2.0
     decoding = _DECODER_TENSORS * _DECODER_CHANNELS * pixels * value_bytes
     samples = batch * model.picture.guidance_passes
-    widest = max(float(k.values.max()) for k in model.denoiser.columns.values())
+    products = [k for kind, k in model.denoiser.columns.items() if kind != "elementwise"]
+    widest = max(float(k.values.max()) for k in products)
     denoising = _DENOISER_TENSORS * widest * samples
     everything = denoiser + text + decoder
     whole = everything + max(decoding, denoising) + _CONTEXT_BYTES

@@ -226,7 +226,7 @@ class _Stages:
 
     def _beside(self, mode: Mode, dtype: str = "") -> Arithmetic:
         """How networks beside the denoiser run: unquantised."""
-        plain = "fp32" if self.run.dtype == "fp32" else "fp16"
+        plain = self.run.dtype if self.run.dtype in ("fp32", "fp16") else "bf16"
         return arithmetic(self.chip, mode, dtype or plain, self.c)
 
     def host_s(self, part: Pass, *, per_step: bool = False) -> float:
