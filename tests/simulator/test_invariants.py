@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator.scenarios import Scenario, scenarios, schedulings, step_table
 
+from simulator.scenarios import Scenario, scenarios, schedulings, step_table
 from tokenmill.simulator.play import Run, play
 from tokenmill.simulator.played import Played
 from tokenmill.simulator.policies import Event, Pool, Preemption, Status, Stop
@@ -55,7 +56,7 @@ def test_inv_3_arrival_schedule_first_token_done(scenario: Scenario) -> None:
     played = run(scenario)
     done = played.done
     times = [played.arrival_s, played.schedule_s, played.first_token_s, played.done_s]
-    for earlier, later in zip(times, times[1:], strict=False):
+    for earlier, later in pairwise(times):
         assert (earlier[done] <= later[done]).all()
     refused = np.isin(played.status, (Status.REJECTED, Status.TIMED_OUT))
     assert np.isnan(played.schedule_s[refused]).all()
@@ -160,7 +161,8 @@ def test_inv_9_a_machine_twice_as_fast_needs_half_the_time(scenario: Scenario) -
     half = SimpleNamespace(**vars(pool.table))
     for name in [name for name in vars(half) if name.endswith("_s")]:
         setattr(half, name, getattr(half, name) * 0.5)
-    requests = replace(scenario.requests, arrival_s=np.zeros(len(scenario.requests)), after=None)
+    nought = np.zeros(len(scenario.requests))
+    requests = replace(scenario.requests, arrival_s=nought, after=None, delay_s=nought)
     options = replace(scenario.run, until_s=math.inf)
     slow = play(requests, [pool], options)
     fast = play(requests, [replace(pool, table=half)], options)

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from simulator.scenarios import step_table
 
+from simulator.scenarios import step_table
 from tokenmill.errors import DoesNotFit, InputError, UnknownName
 from tokenmill.simulator import engine, interpreted
 from tokenmill.simulator import play as play_module

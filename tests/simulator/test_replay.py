@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulator.scenarios import step_table
 
+from simulator.scenarios import step_table
 from tokenmill.simulator.play import Run, play
 from tokenmill.simulator.policies import Pool, Router, Scheduling, Status
 from tokenmill.simulator.requests import Requests
