@@ -15,7 +15,7 @@ from tokenmill.planner.demand import demand_of
 from tokenmill.planner.pricing import PriceBook, price_book
 from tokenmill.planner.question import Question
 from tokenmill.planner.question import question as build
-from tokenmill.planner.refuse import binding
+from tokenmill.planner.refuse import MORE_GPUS, binding
 from tokenmill.planner.search import Choice, choose, grids, limits_of, platforms
 from tokenmill.planner.tell import tell
 from tokenmill.simulator.cases import Grid, language_model
@@ -118,7 +118,7 @@ def _explore(
         try:
             tried = list(grids(question, where, name, demand))
         except Unsupported as problem:
-            return [], Refusal(where.name, "unsupported", str(problem), "other hardware"), evaluated
+            return [], Refusal(where.name, "unsupported", str(problem), "another model or hardware"), evaluated
         evaluated += sum(grid.fits.size for grid in tried)
         choices = _choices(question, tried, demand)
         if not choices:
@@ -210,12 +210,12 @@ def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | 
     if amount <= limit:
         return None
     needed = float(f"{amount * 1.01:.4g}")
-    per = "" if question.budget_per == "purchase" else f" a {question.budget_per}"
+    per = {"purchase": "", "hour": " an hour", "month": " a month"}[question.budget_per]
+    costs, wanted = (Money.of(x, spent.currency).text() for x in (amount, needed))
     return amount / max(limit, 1e-9), Refusal(
         option.hardware, "budget",
-        f"costs {amount:,.0f} {spent.currency}{per}, the budget is "
-        f"{budget.amount:,.0f} {budget.currency}",
-        f"a budget of {needed:,.0f} {spent.currency}{per}",
+        f"costs {costs}{per}, the budget is {Money.of(budget.amount, budget.currency).text()}",
+        f"a budget of {wanted}{per}",
         {"budget": {"amount": needed, "currency": spent.currency}},
     )  # fmt: skip
 
@@ -226,7 +226,8 @@ def _checked(question: Question, where: Platform, refusal: Refusal, book: PriceB
     remedies: list[str] = []
     current, hardware = refusal, where.name
     for _ in range(_MOST_CHANGES):
-        if current.limit in ("memory", "layout", "unsupported") and "weights" not in current.change:
+        eases = {"weights", "gpus"} & set(current.change)
+        if current.limit in ("memory", "layout", "unsupported") and not eases:
             return _on_larger(question, refusal, change)
         if not current.change:
             return refusal
@@ -236,10 +237,15 @@ def _checked(question: Question, where: Platform, refusal: Refusal, book: PriceB
             answer = answer_on(_changed(question, change), hardware)
         except TokenmillError:
             return refusal
-        if isinstance(answer, Option):
+        if isinstance(answer, Refusal):
+            current = answer
+        elif change.get("gpus", 0) is None:  # possible without a limit: ask again with a number
+            wanted = f"allow {answer.gpus} GPUs"
+            current = replace(current, change={"gpus": answer.gpus}, remedy=wanted)
+            remedies = [words for words in remedies if words != MORE_GPUS]
+        else:
             remedy = " and ".join(dict.fromkeys(remedies))
             return replace(refusal, remedy=remedy, change=change, checked=True)
-        current = answer
     return refusal
 
 
@@ -261,4 +267,4 @@ def _on_larger(question: Question, refusal: Refusal, change: dict[str, object]) 
 
 
 def _changed(question: Question, change: dict[str, object]) -> Question:
-    return Question(**{**question.model_dump(), **change})
+    return build(**{**question.model_dump(), **change})

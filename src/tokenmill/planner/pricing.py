@@ -8,16 +8,17 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tokenmill.catalog.prices import RENT, Price, given, price
+from tokenmill.catalog.prices import RENT, Price, given, price, prices
 from tokenmill.cost.electricity import local_tariff, mean_per_kwh
 from tokenmill.cost.exchange import Rates, rates
 from tokenmill.cost.hourly import as_money, owned_per_hour, purchase_price, rented_per_hour
 from tokenmill.cost.money import Money, Statement
-from tokenmill.errors import NoPrice
+from tokenmill.errors import NoPrice, UnknownName
 from tokenmill.placement.platform import Platform
 
 __all__ = ["Bill", "PriceBook", "price_book"]
 
+_CURRENCIES = ("EUR", "JPY", "USD")
 _RENT_KINDS = tuple(kind for kind in RENT if kind != "rent-spot")
 
 
@@ -111,9 +112,19 @@ def price_book(
     Raises: InputError.
     """
     day = today or datetime.date.today()
-    home = region or ("JP" if currency == "JPY" else "")
+    if currency not in _CURRENCIES:
+        raise UnknownName("currency", currency, _CURRENCIES)
+    home = region.strip().upper() or ("JP" if currency == "JPY" else "")
+    if home and home not in _regions():
+        raise UnknownName("region", region, _regions())
     stated = tuple(given(text, today=day) for text in own)
     return PriceBook(currency, home, _rates_of(day), stated, day)
+
+
+@lru_cache(maxsize=1)
+def _regions() -> frozenset[str]:
+    """Regions that prices on record belong to."""
+    return frozenset(entry.region for entry in prices() if entry.region)
 
 
 @lru_cache(maxsize=4)

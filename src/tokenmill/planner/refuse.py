@@ -13,7 +13,9 @@ from tokenmill.simulator.cases import Grid
 from tokenmill.units import format_si
 from tokenmill.work.workload import Demand
 
-__all__ = ["binding"]
+__all__ = ["MORE_GPUS", "binding"]
+
+MORE_GPUS = "allow more GPUs"
 
 _MARGIN = 1.02  # a changed limit is set this far beyond the number that was missed
 
@@ -54,7 +56,7 @@ def _memory(question: Question, hardware: str, grids: Sequence[Grid]) -> Refusal
     if best is None:
         return Refusal(
             hardware, "layout", "no legal layout for this model and number of GPUs",
-            "allow more GPUs", {"gpus": None},
+            MORE_GPUS, {"gpus": None},
         )  # fmt: skip
     needs, grid = best
     row = int(np.argmin(grid.needs_bytes.ravel()))
@@ -65,7 +67,7 @@ def _memory(question: Question, hardware: str, grids: Sequence[Grid]) -> Refusal
         f"{grid.has_bytes / 1e9:.1f} GB are usable"
     )
     if question.gpus is not None:
-        return Refusal(hardware, "memory", message, "allow more GPUs", {"gpus": None})
+        return Refusal(hardware, "memory", message, MORE_GPUS, {"gpus": None})
     if question.weights:
         return Refusal(
             hardware, "memory", message, "allow smaller weights (--weights int4)",

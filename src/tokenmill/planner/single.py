@@ -78,6 +78,8 @@ def _demand(
         if not per_s > 0:
             raise InputError(f"a rate must be above 0, not {rate}")
         return fixed_demand(prompt, output, rate_per_s=per_s)
+    if concurrency is not None and not concurrency > 0:
+        raise InputError(f"concurrency must be above 0, not {concurrency}")
     return fixed_demand(prompt, output, concurrency=1.0 if concurrency is None else concurrency)
 
 

@@ -66,11 +66,11 @@ def steady(times: StepTimes, demand: Demand, batch: Scalar, *, closed: bool = Fa
     """
     engine = times.engine
     prompt, output = demand.prompt_mean, max(demand.output_mean, 1.0)
-    batch = np.asarray(batch, float)
-    budget = np.maximum(engine.step_tokens - batch, 64.0)
-    chunk = np.minimum(prompt, budget)
-    chunks = prompt / chunk
     # prefill keeps pace with decode only while a request's chunks are no more than its steps
+    most = max(output / max(prompt / engine.step_tokens, 1.0), 1.0)
+    batch = np.minimum(np.asarray(batch, float), most)
+    chunk = np.minimum(prompt, np.maximum(engine.step_tokens - batch, 64.0))
+    chunks = prompt / chunk
     batch = np.minimum(batch, np.maximum(output / chunks, 1.0))
     decode, mixed = times.both_steps_s(
         np.maximum(batch, 1.0), demand.context_mean, chunk, (prompt - chunk) / 2.0
