@@ -205,7 +205,9 @@ LOAD = st.sampled_from(
 
 @settings(max_examples=60)
 @given(QUESTIONS, LOAD)
-def test_no_question_crashes_the_planner(values: dict[str, object], load: dict[str, object]) -> None:
+def test_no_question_crashes_the_planner(
+    values: dict[str, object], load: dict[str, object]
+) -> None:
     try:
         answer = plan(Question(**values, **load))  # type: ignore[arg-type]
     except TokenmillError as refusal:

@@ -118,7 +118,8 @@ def _explore(
         try:
             tried = list(grids(question, where, name, demand))
         except Unsupported as problem:
-            return [], Refusal(where.name, "unsupported", str(problem), "another model or hardware"), evaluated
+            words = "another model or hardware"
+            return [], Refusal(where.name, "unsupported", str(problem), words), evaluated
         evaluated += sum(grid.fits.size for grid in tried)
         choices = _choices(question, tried, demand)
         if not choices:
