@@ -21,13 +21,15 @@ _MANY_PER_S = 1e5
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """One machine on one workload: requests_per_s inside its limits; power at the wall [W]."""
+    """One machine on one workload: requests_per_s inside its limits; power at the wall [W];
+    tokens_per_s of output, 0 where only requests are known."""
 
     requests_per_s: float
     watts_busy: float
     watts_idle: float
     gpus: int
     basis: str = "given"
+    tokens_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.watts_idle <= self.watts_busy < float("inf"):
@@ -75,4 +77,5 @@ def capacity(workload: WorkloadEntry, hardware: str) -> Capacity:
         watts_idle=idle_w,
         gpus=where.machine_gpus,
         basis=f"closed form: {answer.outcomes[0].weights}, {layout}",
+        tokens_per_s=answer.output_tokens_per_s / machines,
     )

@@ -70,7 +70,7 @@ class WorkloadEntry(Table):
     sites: tuple[str, ...] = ()
     begins: Date | None = None
     ends: Date | None = None
-    on: Annotated[dict[str, GivenCapacity], Field(default_factory=dict)]
+    on: dict[str, GivenCapacity] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Self:

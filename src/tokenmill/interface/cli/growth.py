@@ -1,0 +1,44 @@
+"""The verb `growth` and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from tokenmill.interface.cli import growth_text as text
+
+__all__ = ["register"]
+
+Count = Optional[int]  # noqa: UP045 - typer reads the old spelling on every Python it supports
+
+
+def _option(key: str, *names: str) -> Any:
+    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to an app."""
+    app.command("growth", help=text.GROWTH)(growth)
+
+
+def growth(
+    scenario: Annotated[Path, typer.Argument(help=text.SCENARIO)],
+    samples: Annotated[Count, _option("samples", "--samples")] = None,
+    seed: Annotated[Count, _option("seed", "--seed")] = None,
+    json: Annotated[bool, _option("json", "--json")] = False,
+) -> None:
+    """Play policies of renewal through worlds in which demand answers to the price."""
+    from tokenmill.interface.cli import growth_view, view
+    from tokenmill.planner import growth as planner
+    from tokenmill.planner.growth_question import read_growth
+
+    given = {"samples": samples, "seed": seed}
+    asked = read_growth(scenario, {key: value for key, value in given.items() if value is not None})
+    with view.progress() as told:
+        answer = planner.growth(asked, origin=str(scenario), progress=told)
+    if json:
+        view.print_json(answer.to_dict())
+    else:
+        growth_view.show(answer)
