@@ -72,7 +72,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > _LIMIT_BYTES:
-            raise BadRecord(path, "", f"larger than {_LIMIT_BYTES} bytes; a record is a page")
+            raise BadRecord(path, "", "larger than 1 MB; a record is a page")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as problem:
         raise BadRecord(path, "", f"not valid TOML: {problem}") from None
@@ -80,6 +80,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadRecord(path, "", "not UTF-8 text") from None
     except RecursionError:
         raise BadRecord(path, "", "nested too deeply for a record") from None
+    except BadRecord:
+        raise
     except ValueError as problem:  # a number of thousands of digits
         raise BadRecord(path, "", f"not valid TOML: {problem}") from None
     except OSError as problem:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tokenmill.catalog.load import read_toml
-from tokenmill.errors import BadRecord, BadUnit, InputError
+from tokenmill.errors import BadRecord, BadUnit, InputError, UnknownName
 from tokenmill.units import parse, parse_any
 
 __all__ = ["DEMO", "Amount", "Question", "asked", "question", "read_question"]
 
 Goal = Literal["cost", "energy", "gpus", "latency"]
 
-_LIMITS = {
-    "ttft_s": ("time", 1e6),
-    "tpot_s": ("time", 1e5),
-    "power_w": ("power", 1e11),
-    "rate_per_s": ("1/s", 1e9),
+# key -> (dimension, least, most)
+_LIMITS: dict[str, tuple[str, float, float]] = {
+    "ttft_s": ("time", 1e-9, 1e6),
+    "tpot_s": ("time", 1e-9, 1e5),
+    "think_s": ("time", 0, 1e7),
+    "power_w": ("power", 1e-9, 1e11),
+    "rate_per_s": ("1/s", 1e-9, 1e9),
+    "prompt_tokens": ("tokens", 1, 1e8),
+    "output_tokens": ("tokens", 1, 1e8),
+    "users": ("users", 1, 1e10),
+    "percentile": ("1", 50, 99.9),
+    "gpus": ("1", 1, 1e6),
+    "seed": ("1", 0, 1e15),
 }
+_OPTIONAL = (  # what the word "none" lifts
+    "ttft_s", "tpot_s", "power_w", "budget", "gpus", "rate_per_s", "users", "prompt_tokens",
+    "output_tokens",
+)  # fmt: skip
 
 
 class Amount(BaseModel):
     """Money: an amount in a currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    amount: float
-    currency: str
+    amount: float = Field(ge=0, allow_inf_nan=False)
+    currency: Literal["USD", "JPY", "EUR"]
 
     @classmethod
     def read(cls, text: str) -> Amount:
@@ -40,7 +58,7 @@ class Amount(BaseModel):
             raise BadUnit(f'"{text}" is not an amount of money; write "¥3,000,000" or "$25"')
         if value < 0:
             raise InputError(f'"{text}": money must not be negative')
-        return cls(amount=value, currency=dimension.removeprefix("money:"))
+        return cls.model_validate({"amount": value, "currency": dimension.removeprefix("money:")})
 
 
 class Question(BaseModel):
@@ -82,18 +100,7 @@ class Question(BaseModel):
     def _read_units(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             raise ValueError("a question is a table of keys and values")
-        values = dict(given)
-        for key, (dimension, _) in _LIMITS.items():
-            if isinstance(values.get(key), str):
-                values[key] = parse(values[key], dimension)
-        if isinstance(values.get("think_s"), str):
-            values["think_s"] = parse(values["think_s"], "time")
-        if isinstance(values.get("budget"), str):
-            values["budget"] = Amount.read(values["budget"])
-        for key in ("models", "hardware", "weights"):
-            if isinstance(values.get(key), str):
-                values[key] = tuple(x.strip() for x in values[key].split(",") if x.strip())
-        return values
+        return {key: _read(key, value) for key, value in given.items()}
 
     @field_validator("models", "hardware")
     @classmethod
@@ -104,23 +111,32 @@ class Question(BaseModel):
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
-        for key, (_, most) in _LIMITS.items():
+        for key, (_, least, most) in _LIMITS.items():
             value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and 0 < value <= most):
-                raise ValueError(f"{key} must be above 0 and at most {most:g}, not {value}")
-        for key, most in (("prompt_tokens", 1e8), ("output_tokens", 1e8), ("users", 1e10)):
-            value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and 1 <= value <= most):
-                raise ValueError(f"{key} must be 1 to {most:g}, not {value}")
-        if not (math.isfinite(self.think_s) and 0 <= self.think_s <= 1e7):
-            raise ValueError(f"think_s must be 0 to 10 million seconds, not {self.think_s}")
-        if not 50 <= self.percentile <= 99.9:
-            raise ValueError(f"percentile must be 50 to 99.9, not {self.percentile}")
-        if self.gpus is not None and not 1 <= self.gpus <= 1_000_000:
-            raise ValueError(f"gpus must be 1 to 1,000,000, not {self.gpus}")
+            if value is not None and not least <= value <= most:  # NaN is in no range
+                raise ValueError(f"{key}: must be {least:g} to {most:g}, not {value:g}")
         if self.rate_per_s is not None and self.users is not None:
             raise ValueError("give a rate or a number of users, not both")
         return self
+
+
+def _read(key: str, value: Any) -> Any:
+    """A value as its field takes it: units read, lists from text, "none" for no limit."""
+    if isinstance(value, bool):
+        raise ValueError(f"{key}: {str(value).lower()} is no value for it")
+    text = value.strip() if isinstance(value, str) else ""
+    if text.lower() == "none" and key in _OPTIONAL:
+        return None
+    try:
+        if key == "budget" and isinstance(value, str | int | float):
+            return Amount.read(str(value))
+        if text and key in _LIMITS:
+            return parse(text, _LIMITS[key][0])
+    except InputError as problem:
+        raise ValueError(f"{key}: {problem}") from None
+    if isinstance(value, str) and key in ("models", "hardware", "weights"):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return (value,) if text and key == "prices" else value
 
 
 def question(**given: Any) -> Question:
@@ -140,25 +156,18 @@ def read_question(path: Path) -> Question:
     try:
         return Question(**table)
     except ValidationError as problem:
-        where = ".".join(str(part) for part in problem.errors()[0]["loc"])
-        raise BadRecord(path, where, _first(problem)) from None
-    except (InputError, TypeError) as problem:
-        raise BadRecord(path, "", str(problem)) from None
+        raise BadRecord(path, "", _first(problem)) from None
 
 
 def asked(scenario: Path | None, given: Mapping[str, Any]) -> Question:
     """A question from a scenario file, if any, under options of which None means not given.
 
-    "none" lifts a limit. Raises: InputError, BadRecord.
+    Raises: InputError, BadRecord.
     """
     values: dict[str, Any] = {}
     if scenario is not None:
         values = read_question(scenario).model_dump(exclude_unset=True)
-    for key, value in given.items():
-        if isinstance(value, str) and value.strip().lower() == "none":
-            values[key] = None
-        elif value is not None:
-            values[key] = value
+    values |= {key: value for key, value in given.items() if value is not None}
     if not values.get("models"):
         raise InputError("name a model, such as: tokenmill plan llama-3.3-70b")
     return question(**values)
@@ -173,9 +182,12 @@ DEMO = Question(
 
 
 def _first(problem: ValidationError) -> str:
-    error = problem.errors()[0]
-    where = ".".join(str(part) for part in error["loc"])
-    text = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = f"unknown key; known: {', '.join(Question.model_fields)}"
+    """The first thing that is wrong, a wrong key before a missing one."""
+    errors = sorted(problem.errors(), key=lambda error: error["type"] == "missing")
+    where = ".".join(str(part) for part in errors[0]["loc"])
+    text = errors[0]["msg"].removeprefix("Value error, ")
+    if errors[0]["type"] == "extra_forbidden":
+        near = UnknownName("key", where, Question.model_fields).suggestions
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(Question.model_fields)}"
+        return f'unknown key "{where}"; {hint}'
     return f"{where}: {text}" if where else text
