@@ -17,8 +17,9 @@ from tokenmill.physics import power
 from tokenmill.physics.chip import Chip, kernel_constants
 from tokenmill.physics.fabric import Fabric, Link, family, link
 from tokenmill.physics.power import Node, PowerConstants
+from tokenmill.placement.layout import Layout
 
-__all__ = ["Platform", "chip_of", "hardware_names", "platform"]
+__all__ = ["Platform", "check_span", "chip_of", "hardware_names", "platform"]
 
 _ANY = "any"
 # How finely work is cut on chips whose makers count no multiprocessors (TPU, Gaudi, Trainium).
@@ -46,6 +47,16 @@ class Platform:
 
     def __hash__(self) -> int:
         return hash((self.name, self.system.slug, self.machine_gpus))
+
+
+def check_span(where: Platform, layout: Layout) -> None:
+    """Refuse an instance larger than what its links hold together. Raises: InputError."""
+    if not where.fabric.scaleout_bytes_per_s and layout.gpus > where.machine_gpus:
+        raise InputError(
+            f"layout {layout} spans {layout.gpus} GPUs; {where.system.slug} holds "
+            f"{where.machine_gpus} x {where.accelerator.slug} and has no network: "
+            "use replicas, or a larger machine"
+        )
 
 
 def hardware_names() -> list[str]:

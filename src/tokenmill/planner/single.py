@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tokenmill.errors import InputError, UnknownName
 from tokenmill.placement import layout as layouts
 from tokenmill.placement.engines import engine as engine_of
-from tokenmill.placement.layout import Layout, legal_layouts
-from tokenmill.placement.platform import Platform, platform
+from tokenmill.placement.layout import Layout, LayoutGrid, legal_layouts
+from tokenmill.placement.memory import cache_size
+from tokenmill.placement.platform import Platform, check_span, platform
 from tokenmill.planner.pricing import price_book
 from tokenmill.planner.tell import priced
 from tokenmill.simulator.cases import Case, language_model, memory_need, usual_formats
-from tokenmill.simulator.describe import outcome
+from tokenmill.simulator.describe import memory_use, outcome
 from tokenmill.simulator.outcome import MemoryUse, Outcome
 from tokenmill.units import parse
 from tokenmill.work.precision import cache_format, weight_format
@@ -26,6 +27,8 @@ _LARGER = (
     "rtx-3060-12gb", "rtx-4060-ti-16gb", "rtx-4090", "rtx-5090", "rtx-pro-6000-workstation",
     "h200-sxm", "b200-sxm", "b300-sxm",
 )  # fmt: skip
+
+_CONTEXT = 4096.0  # tokens, where a person does not say
 
 
 def estimate(
@@ -47,6 +50,7 @@ def estimate(
     record, arch = language_model(model)
     split = Layout(*(_degree(n, v) for n, v in (("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep))))
     layouts.check(arch, split)
+    check_span(where, split)
     if _degree("replicas", replicas) > 1_000_000 or split.gpus > 4096:
         raise InputError("more than a million instances, or 4,096 GPUs in one, is not modelled")
     demand = _demand(prompt_tokens, output_tokens, rate_per_s, concurrency)
@@ -84,8 +88,8 @@ def _demand(
 
 
 def _fits(case: Case, split: Layout, demand: Demand) -> bool:
-    needs, _, has = memory_need(case, case.times((split,)), demand)
-    return float(needs[0, 0]) <= has
+    has = case.platform.chip.memory_bytes * case.engine.memory_share
+    return _needs(case, split, demand) <= has
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Fit:
     accelerator: str
     gpus: int
     weights: str
+    engine: str
     runs: bool
     layout: str
     memory: MemoryUse
@@ -114,84 +119,88 @@ class Fit:
 
 def can_run(
     model: str, *, on: str, gpus: int = 1, weights: str | None = None, cache: str = "bf16",
-    engine: str | None = None, context_tokens: float = 4096.0,
+    engine: str | None = None, context_tokens: float | None = None,
 ) -> Fit:  # fmt: skip
-    """Whether a model runs on `gpus` GPUs with room for one request of `context_tokens`.
+    """Whether a model runs on up to `gpus` GPUs with room for one request of `context_tokens`.
 
-    Without `weights`, formats are tried from the one it ships in down to 4 bits.
+    Without `weights`, formats are tried from the one it ships in down to 4 bits; without
+    `context_tokens`, 4,096 or the most that the model reads.
     Raises: InputError for unknown names or impossible numbers.
     """
     count = _degree("gpus", gpus)
-    if not (math.isfinite(context_tokens) and 2 <= context_tokens <= 1e8):
-        raise InputError(f"context must be 2 to 100 million tokens, not {context_tokens}")
     where = platform(on)
     record, arch = language_model(model)
-    if arch.max_context and context_tokens > arch.max_context:
-        raise InputError(
-            f"{record.slug} reads {arch.max_context:,} tokens at most, not {context_tokens:,.0f}"
-        )
+    most = arch.max_context or 1e8
+    context = min(_CONTEXT, most) if context_tokens is None else context_tokens
+    if not 2 <= context <= 1e8:
+        raise InputError(f"context must be 2 to 100 million tokens, not {context}")
+    if context > most:
+        raise InputError(f"{record.slug} reads {most:,} tokens at most, not {context:,.0f}")
     names = (weights,) if weights else (*usual_formats(record, where), "q4_k_m")
     tried: list[Fit] = []
     for name in dict.fromkeys(names):
-        fit = _fit(where, model, name, cache, engine, count, context_tokens)
-        if fit.runs:
-            return fit
-        tried.append(fit)
+        for runs_on in (engine,) if engine else _engines(name):
+            fit = _fit(where, model, name, cache, runs_on, count, context)
+            if fit.runs:
+                return fit
+            tried.append(fit)
     smallest = min(tried, key=lambda fit: fit.memory.used_bytes)
-    return _with_change(smallest, model, cache, engine, context_tokens, fixed=weights)
+    return _with_change(smallest, model, cache, engine, context, fixed=weights)
 
 
-def _engine_for(name: str | None, where: Platform, weights: str) -> str:
-    if name:
-        return name
-    return "llama.cpp" if weight_format(weights).gguf else "vllm"
+def _engines(weights: str) -> tuple[str, ...]:
+    """Engines that run a format, the one that serves many first: llama.cpp wants less memory."""
+    if weight_format(weights).gguf:
+        return ("llama.cpp",)
+    return ("vllm", "llama.cpp") if weights in ("bf16", "fp16", "mxfp4") else ("vllm",)
 
 
 def _fit(
-    where: Platform, model: str, weights: str, cache: str, engine: str | None, gpus: int,
-    context: float,
+    where: Platform, model: str, weights: str, cache: str, engine: str, gpus: int, context: float
 ) -> Fit:  # fmt: skip
     record, arch = language_model(model)
-    runs_on = engine_of(_engine_for(engine, where, weights))
+    runs_on = engine_of(engine)
     case = Case(where, record, arch, weight_format(weights), cache_format(cache), runs_on)
     answer = max(context / 8.0, 1.0)
     demand = fixed_demand(context - answer, answer, concurrency=1.0)
-    best: tuple[float, Layout] | None = None
-    for split in legal_layouts(arch, gpus, min(where.domain_gpus, gpus)):
-        needs, _, has = memory_need(case, case.times((split,)), demand)
-        free = has - float(needs[0, 0])
-        if best is None or (free >= 0 and split.gpus <= gpus and free > best[0]) or free > best[0]:
-            best = (free, split)
-    if best is None:
-        raise InputError(f"{model} cannot be split over {gpus} GPUs of {where.name}")
-    free, split = best
-    _, each, _ = memory_need(case, case.times((split,)), demand)
-    room = free / float(each[0, 0]) + 1.0
-    if free < 0:
-        return _refused(case, split, demand, gpus, context)
-    answer_now = outcome(case, split, demand, 1, batch=1.0)
+    # the split that leaves the most memory free; one GPU is always legal
+    layouts = legal_layouts(arch, min(gpus, where.most_gpus), min(where.domain_gpus, gpus))
+    needs = {split: _needs(case, split, demand) for split in layouts}
+    split = min(layouts, key=lambda one: needs[one])
+    has = where.chip.memory_bytes * runs_on.memory_share
+    if needs[split] > has:
+        return _refused(case, split, demand, context, needs[split], has)
+    size = cache_size(arch, case.cache, LayoutGrid.of((split,)))
+    room = (has - needs[split]) / max(float(size.of(context)[0, 0]), 1.0) + 1.0
+    now = outcome(case, split, demand, 1, batch=1.0)
     return Fit(
         model=record.slug, hardware=where.name, accelerator=where.accelerator.slug, gpus=split.gpus,
-        weights=weights, runs=True, layout=str(split), memory=answer_now.memory,
-        requests=math.floor(room), context_tokens=context,
-        tokens_per_s=1.0 / answer_now.tpot_s.mean, ttft_s=answer_now.ttft_s.mean,
+        weights=case.weights.name, engine=runs_on.name, runs=True, layout=str(split),
+        memory=now.memory, requests=math.floor(room) * split.dp, context_tokens=context,
+        tokens_per_s=1.0 / now.tpot_s.mean, ttft_s=now.ttft_s.mean,
     )  # fmt: skip
 
 
-def _refused(case: Case, split: Layout, demand: Demand, gpus: int, context: float) -> Fit:
-    from tokenmill.simulator.describe import memory_use
+def _needs(case: Case, split: Layout, demand: Demand) -> float:
+    """Bytes on one GPU with one longest request [B]."""
+    needs, _, _ = memory_need(case, case.times((split,)), demand)
+    return float(needs[0, 0])
 
+
+def _refused(
+    case: Case, split: Layout, demand: Demand, context: float, needs: float, has: float
+) -> Fit:
     held = memory_use(case, case.times((split,)), split, demand, 1.0)
+    where = f"on each of {split.gpus} GPUs" if split.gpus > 1 else "on one GPU"
     reason = (
-        f"{case.model.slug} in {case.weights.name} needs {held.used_bytes / 1e9:.1f} GB on each of "
-        f"{split.gpus} GPU{'s' * (split.gpus > 1)}, {case.platform.accelerator.slug} has "
-        f"{held.capacity_bytes / 1e9:.1f} GB"
+        f"{case.model.slug} in {case.weights.name} needs {needs / 1e9:.1f} GB {where}, "
+        f"{has / 1e9:.1f} GB of {case.platform.accelerator.slug} are usable"
     )
     return Fit(
         model=case.model.slug, hardware=case.platform.name,
-        accelerator=case.platform.accelerator.slug, gpus=gpus, weights=case.weights.name,
-        runs=False, layout=str(split), memory=held, requests=0.0, context_tokens=context,
-        tokens_per_s=0.0, ttft_s=math.inf, reason=reason,
+        accelerator=case.platform.accelerator.slug, gpus=split.gpus, weights=case.weights.name,
+        engine=case.engine.name, runs=False, layout=str(split), memory=held, requests=0.0,
+        context_tokens=context, tokens_per_s=0.0, ttft_s=math.inf, reason=reason,
     )  # fmt: skip
 
 
@@ -199,8 +208,6 @@ def _with_change(
     fit: Fit, model: str, cache: str, engine: str | None, context: float, *, fixed: str | None
 ) -> Fit:
     """The nearest change that was tried and works: smaller weights, more cards, a larger card."""
-    from dataclasses import replace
-
     trials: list[tuple[str, int, str]] = []
     if fixed:
         trials += [(fit.hardware, fit.gpus, name) for name in ("int4", "q4_k_m")]
@@ -211,7 +218,8 @@ def _with_change(
     trials += [(name, 8, weights) for name in _LARGER[-3:] for weights in formats]
     for hardware, gpus, weights in trials:
         try:
-            tried = _fit(platform(hardware), model, weights, cache, engine, gpus, context)
+            runs_on = engine or _engines(weights)[-1]
+            tried = _fit(platform(hardware), model, weights, cache, runs_on, gpus, context)
         except (InputError, UnknownName):
             continue
         if tried.runs:

@@ -148,7 +148,7 @@ def can_i_run(
     weights: Annotated[Text, _option("weights", "--weights")] = None,
     cache: Annotated[str, _option("cache", "--cache")] = "bf16",
     engine: Annotated[Text, _option("engine", "--engine")] = None,
-    context: Annotated[float, _option("context", "--context")] = 4096.0,
+    context: Annotated[Number, _option("context", "--context")] = None,
     json: Json = False,
 ) -> None:
     """Answer yes or no in words, with a memory bar."""

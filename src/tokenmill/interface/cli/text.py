@@ -110,7 +110,7 @@ FIGURES = "Figures used"
 FIGURE_COLUMNS = ("record", "figure", "value", "range", "kind", "source")
 WITHIN = "{value} (80 %: {low} to {high})"
 
-YES = "Yes. {gpus} x {accelerator} runs {model} in {weights}."
+YES = "Yes. {gpus} x {accelerator} runs {model} in {weights} ({engine})."
 YES_ROOM = "There is room for {requests:.0f} requests of {context:.0f} tokens at once."
 SPEED = "One user sees {rate:.0f} tokens a second and waits {ttft} for the first."
 NO = "No. {reason}."

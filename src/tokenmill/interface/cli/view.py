@@ -312,8 +312,10 @@ def show_fit(fit: Fit, *, json: bool) -> None:
         return
     out = console()
     if fit.runs:
-        out.print(text.YES.format(gpus=fit.gpus, accelerator=fit.accelerator, model=fit.model,
-                                  weights=fit.weights), style="bold")  # fmt: skip
+        out.print(text.YES.format(
+            gpus=fit.gpus, accelerator=fit.accelerator, model=fit.model, weights=fit.weights,
+            engine=fit.engine,
+        ), style="bold")  # fmt: skip
         out.print(text.YES_ROOM.format(requests=fit.requests, context=fit.context_tokens))
         out.print(text.SPEED.format(rate=fit.tokens_per_s, ttft=_seconds(fit.ttft_s)))
     else:
