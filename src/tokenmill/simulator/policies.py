@@ -44,6 +44,7 @@ class Batching(StrEnum):
 
     CONTINUOUS = "continuous"
     INFLIGHT = "inflight"
+    INFLIGHT_CHUNKED = "inflight-chunked"
     PREFILL_FIRST = "prefill-first"
     STATIC = "static"
 
@@ -70,6 +71,8 @@ BATCHING_RULES: dict[Batching, BatchingRule] = {
     Batching.CONTINUOUS: BatchingRule(mixed=True, chunked=True, reserves=False, refills=True),
     # TensorRT-LLM, GUARANTEED_NO_EVICT: whole prompts join the running batch at once
     Batching.INFLIGHT: BatchingRule(mixed=True, chunked=False, reserves=True, refills=True),
+    # the same with chunked prefill, as its server and its benchmarks are often started
+    Batching.INFLIGHT_CHUNKED: BatchingRule(mixed=True, chunked=True, reserves=True, refills=True),
     # SGLang: steps of prefill alone as long as prompts wait, then steps of decode
     Batching.PREFILL_FIRST: BatchingRule(mixed=False, chunked=True, reserves=False, refills=True),
     # one batch from first prompt to last token, then the next
