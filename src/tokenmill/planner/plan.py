@@ -29,7 +29,7 @@ _LARGER = (
     "rtx-3060-12gb", "rtx-4090", "rtx-5090", "rtx-pro-6000-workstation", "h100-sxm", "h200-sxm",
     "b200-sxm", "b300-sxm", "gb300-nvl72",
 )  # fmt: skip
-_MOST_CHANGES = 6
+_MOST_CHANGES = 16
 
 
 def plan(question: Question, *, progress: Callable[[str], None] | None = None) -> Plan:
