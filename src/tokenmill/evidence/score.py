@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tokenmill.errors import TokenmillError
+from tokenmill.errors import InputError, TokenmillError
 from tokenmill.evidence.interval import band
 from tokenmill.evidence.points import SERVING_METRICS, Point, read_points
 from tokenmill.evidence.serving import predict_serving
@@ -107,6 +108,11 @@ class Score:
             result[f"by {label}"] = self.by(lambda item, label=label: getattr(item, label))  # type: ignore[misc]
         return result
 
+    def to_list(self) -> list[dict[str, Any]]:
+        """One object per row and metric, plain values for JSON."""
+        keys = ("id", "metric", "measured", "predicted", "low", "high", "reason")
+        return [{key: getattr(item, key) for key in keys} for item in self.scored]
+
     def reasons(self) -> Counter[str]:
         """Why rows got no prediction, with counts of metrics."""
         return Counter(item.reason for item in self.scored if item.reason)
@@ -158,19 +164,17 @@ def _scored(
 
 
 def write_json(score: Score, path: Path) -> None:
-    """Write one object per row and metric; the file appears whole or not at all.
+    """Write `Score.to_list` as JSON; the file appears whole or not at all.
 
-    Raises: InputError-like OSError is left to the caller's folder permissions.
+    Raises: InputError where the file cannot be written.
     """
-    rows = [
-        {"id": item.id, "metric": item.metric, "measured": item.measured,
-         "predicted": item.predicted, "low": item.low, "high": item.high, "reason": item.reason}
-        for item in score.scored
-    ]  # fmt: skip
-    handle, name = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}.")
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written: {problem.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
+            json.dump(score.to_list(), file, indent=1)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ Nothing heavy is imported until a verb runs, so that `--help` is quick.
 
 from __future__ import annotations
 
-import gc
+import os
 import sys
 
 __all__ = ["main"]
@@ -13,20 +13,37 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; refusals are one line on standard error and exit with 2."""
-    # starting makes many objects that last: searching them for cycles again and again is time lost
-    gc.set_threshold(100_000, 50, 50)
-    from tokenmill.errors import TokenmillError
+    import typer
+
+    from tokenmill.errors import InputError, TokenmillError
     from tokenmill.interface.cli.app import app
 
+    # what options and arguments raise: its place has moved from one typer to the next
+    usage: type[Exception] = typer.BadParameter.__mro__[2]
     try:
-        app(prog_name="tokenmill")
+        code = app(prog_name="tokenmill", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except TokenmillError as refusal:
-        print(f"tokenmill: {refusal}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(str(refusal))
+    except usage as problem:
+        text = problem.format_message()  # type: ignore[attr-defined]
+        if "\n" in text:  # a verb was called bare: its help
+            print(text)
+            sys.exit(0)
+        place = getattr(getattr(problem, "ctx", None), "command_path", "tokenmill")
+        _refuse(str(InputError(f"{text.rstrip('.')}; see: {place} --help")))
+    except (KeyboardInterrupt, typer.Abort):
         print("tokenmill: interrupted; nothing was left half-written", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # the reader of our output (head, a pager) has gone: that is no error of ours
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as problem:
+        _refuse(str(InputError(f"{problem.filename or 'output'}: {problem.strerror}")))
+
+
+def _refuse(text: str) -> None:
+    print(f"tokenmill: {text}", file=sys.stderr)
+    sys.exit(2)

@@ -29,15 +29,24 @@ Number = Optional[float]  # noqa: UP045
 Count = Optional[int]  # noqa: UP045
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version as installed
 
         typer.echo(installed("tokenmill"))
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help=text.OPTION["version"], callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(help=text.PLAN)
@@ -199,17 +208,17 @@ def new_model(
 
 @app.command(help=text.SCORE)
 def score(
-    file: Annotated[Path, typer.Argument(help="measurements in the documented schema")],
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", help="write one object per row and metric to this file"),
-    ] = None,
+    file: Annotated[Path, typer.Argument(help=text.OPTION["measurements"])],
+    json: Annotated[Optional[Path], _option("score_json", "--json")] = None,  # noqa: UP045
 ) -> None:
     """Score predictions against measurements."""
     from tokenmill.evidence.score import score_file, write_json
     from tokenmill.interface.cli import view
 
     result = score_file(file)
+    if json == Path("-"):
+        view.print_json(result.to_list())
+        return
     if json is not None:
         write_json(result, json)
     view.show_score(result)

@@ -115,6 +115,8 @@ def _show_prices(name: str | None, *, json: bool) -> None:
     from tokenmill.catalog.prices import prices
 
     found = prices(name)
+    if name is not None and not found:
+        raise UnknownName("priced item", name, {item for one in prices() for item in one.items})
     lines = [
         f"{', '.join(one.items):28} {one.amount:>12,.10g} {one.currency} per {one.per:14} "
         f"{one.kind:22} {one.date:10} {one.source.title}"
@@ -190,7 +192,8 @@ def new_model(config: Path, slug: str | None, folder: Path | None, *, json: bool
     """
     from tokenmill.work.new_model import new_model as build
 
-    name = slug or load.canonical(config.resolve().parent.name)
+    place = config.resolve()
+    name = slug or load.canonical((place if place.is_dir() else place.parent).name)
     target = _folder(folder) / "models" / f"{name}.toml"
     if target.exists():
         raise InputError(text.EXISTS.format(path=target))
