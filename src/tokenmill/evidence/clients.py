@@ -8,10 +8,11 @@ from functools import lru_cache
 from tokenmill.catalog import load
 from tokenmill.evidence.points import Point
 
-__all__ = ["VERSIONS", "Client", "client_of"]
+__all__ = ["Client", "client_of", "version_of"]
 
-# Versions that a publication ran throughout without stating them row by row.
-VERSIONS = {"ml.energy": "0.11"}
+# Versions that a publication ran throughout without stating them row by row, by how its name
+# begins: vLLM 0.11 in the third leaderboard of ML.ENERGY; Argonne measured in 2024.
+_VERSIONS = {"ml.energy": "0.11", "argonne": "0.5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,10 @@ def client_of(point: Point, architecture: str) -> Client:
     if engine.startswith("dynamo+"):
         return _client(f"inferencex-{engine}")
     return _client(f"inferencex-{engine}-{architecture}")
+
+
+def version_of(point: Point) -> str:
+    """The engine's version: the row's own, or the one that its publication ran."""
+    publication = point.text("publication").lower()
+    usual = (v for name, v in _VERSIONS.items() if publication.startswith(name))
+    return point.text("engine_version") or next(usual, "")

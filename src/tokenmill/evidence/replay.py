@@ -32,7 +32,7 @@ _LEAST_WAVES = 3
 _EARLY = 0.2  # share of the requests that end while a queue still fills or already drains
 _SETTLED = 5.0  # waves after which a saturated server has long settled
 _BLOCK = 16
-_BATCHING = {"tensorrt-llm": Batching.INFLIGHT}
+_BATCHING = {"tensorrt-llm": Batching.INFLIGHT_CHUNKED}
 _TABLES: dict[Any, StepTable] = {}
 _KEPT = 256
 _SPLITS: dict[Any, Layout] = {}
@@ -85,12 +85,13 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
         )  # fmt: skip
         _TABLES[key] = found
     host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
+    prefill_s = engine.host_prefill_s * case.arch.layer_count
     return replace(
         found,
         sequence_s=found.sequence_s + host,
         sequence_j=found.sequence_j + host * found.idle_w,
-        prefill_chunk_s=found.prefill_chunk_s + engine.host_prefill_s,
-        prefill_chunk_j=found.prefill_chunk_j + engine.host_prefill_s * found.idle_w,
+        prefill_chunk_s=found.prefill_chunk_s + prefill_s,
+        prefill_chunk_j=found.prefill_chunk_j + prefill_s * found.idle_w,
     )
 
 

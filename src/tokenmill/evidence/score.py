@@ -118,12 +118,12 @@ class Score:
         return Counter(item.reason for item in self.scored if item.reason)
 
 
-def score_file(path: Path) -> Score:
+def score_file(path: str | Path) -> Score:
     """Predict every row of a measurement CSV.
 
     Raises: BadRecord for a file that cannot be read as one.
     """
-    return score_points(read_points(path))
+    return score_points(read_points(Path(path)))
 
 
 def score_points(points: Iterable[Point]) -> Score:

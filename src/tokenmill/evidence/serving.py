@@ -12,6 +12,7 @@ import numpy as np
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.replay import Replay, best_split, closed_loop, drained, open_loop, saturated
 from tokenmill.evidence.setups import SINGLE_USER, Setup, room, setup_of
+from tokenmill.placement.engines import Engine
 
 __all__ = ["predict_serving"]
 
@@ -21,12 +22,15 @@ _SETTLED = 6.0  # waves of a test whose start and end are cut off
 _PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
-def predict_serving(point: Point) -> dict[str, float]:
+def predict_serving(
+    point: Point, tune: Callable[[Engine], Engine] | None = None
+) -> dict[str, float]:
     """Every serving metric of a row's configuration and load [SI], whether measured or not.
 
+    Parameters: point; tune, what to change in its engine, for fits.
     Raises: UnknownName, BadRecord, Unsupported.
     """
-    setup = setup_of(point)
+    setup = setup_of(point, tune) if tune else setup_of(point)
     gpus = point.count("n_gpus", 1)
     if not point.text("tp") and setup.layout.pp == 1 and gpus > 1:
         setup = best_split(setup, gpus)
@@ -182,7 +186,8 @@ def _prefill_s(setup: Setup, times: Any, prompt: float) -> float:
     chunk_s = (
         times.linear_s(lengths * setup.layout.pp) + times.prefill_attention_s(lengths, starts)
     )[0]  # fmt: skip
-    stages = setup.layout.pp
     # the first chunk passes all stages, each later one leaves the last a stage's time after it
-    piped = float(chunk_s[0] + chunk_s[1:].sum() / stages)
+    # where the engine keeps its stages busy, and follows it through all of them where it does not
+    pace = 1.0 - setup.case.engine.pipelining * (1.0 - 1.0 / setup.layout.pp)
+    piped = float(chunk_s[0] + chunk_s[1:].sum() * pace)
     return piped + float(np.ravel(times.sequence_s(np.array([[1.0]])))[0])

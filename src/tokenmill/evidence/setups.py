@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.clients import VERSIONS, Client, client_of
+from tokenmill.evidence.clients import Client, client_of, version_of
 from tokenmill.evidence.points import Point
 from tokenmill.placement.engines import Engine, engine
 from tokenmill.placement.layout import Layout
@@ -69,11 +70,10 @@ def _length(point: Point, side: str) -> float:
     return known.get(f"{point.text('length_shape')}/{side}", known[f"other/{side}"]).value
 
 
-def _engine_of(point: Point, where: Platform, client: Client) -> Engine:
+def _engine_of(point: Point, where: Platform) -> Engine:
     name = point.text("engine", "unstated").lower().removeprefix("dynamo+")
-    version = point.text("engine_version", VERSIONS.get(client.name, ""))
     try:
-        found = engine(name, version, point.text("date"))
+        found = engine(name, version_of(point), point.text("date"))
     except UnknownName:
         found = engine("unstated")
     large = where.chip.memory_bytes >= _LARGE_BYTES and where.chip.architecture != "ampere"
@@ -116,15 +116,20 @@ def _narrowest(where: Platform, stated: str) -> str:
     return "nvfp4" if "fp4" in peaks else "fp8" if "fp8" in peaks else stated
 
 
-def setup_of(point: Point) -> Setup:
+def _as_it_is(engine: Engine) -> Engine:
+    return engine
+
+
+def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setup:
     """The configuration and load that a row describes.
 
+    Parameters: point; tune, what to change in its engine.
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
     where = platform(point.text("gpu"))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
-    runs_on = _engine_of(point, where, client)
+    runs_on = tune(_engine_of(point, where))
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"

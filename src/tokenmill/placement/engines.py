@@ -41,9 +41,12 @@ class Engine:
     step_tokens [tokens] is the budget of one step, sequences [count] the most that run at once,
     memory_share [1] of the GPU's memory that it may take, reserve_bytes [B] for its runtime,
     host_step_s [s] per step, host_sequence_s [s] per running sequence and step, host_prefill_s
-    [s] per prefill chunk, request_s [s] per request outside the steps (HTTP, tokeniser).
-    tensor_share and stream_share [1] are the rates of its own kernels over those on record, of
-    products and of reading weights; 1 for engines that run the kernels on record.
+    [s] per prefill chunk and layer, which no CUDA graph covers, request_s [s] per request outside
+    the steps (HTTP, tokeniser).
+    tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
+    on record, of products, of reading weights and of prefill attention; 1 for engines that run
+    the kernels on record. accumulate_bits of its 16-bit products, 16 where it trades accuracy for
+    speed. pipelining [1]: how much of a prompt's chunks its pipeline stages work on at once.
     """
 
     name: str
@@ -57,6 +60,9 @@ class Engine:
     request_s: float
     tensor_share: float
     stream_share: float
+    attention_share: float
+    accumulate_bits: int
+    pipelining: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -135,5 +141,8 @@ def _engine(name: str, record: Calibration) -> Engine:
         request_s=value("request"),
         tensor_share=value("tensor_share"),
         stream_share=value("stream_share"),
+        attention_share=value("attention_share"),
+        accumulate_bits=int(value("accumulate_bits", 32.0)),
+        pipelining=value("pipelining"),
         record=record.model_copy(update={"figures": dict(figures)}),
     )

@@ -136,7 +136,8 @@ class StepTimes:
                 token = token + each * op.count
                 pair = pair + full * op.count
                 window_pair = window_pair + windowed * op.count
-        return chunk + self.engine.host_prefill_s, token, pair, window_pair
+        host = self.engine.host_prefill_s * self.arch.layer_count
+        return chunk + host, token, pair, window_pair
 
     @property
     def window_tokens(self) -> int:
@@ -361,7 +362,7 @@ class StepTimes:
                 (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
                 engine=name,
             )  # fmt: skip
-            each = cost.s_per_pair / self.engine.tensor_share
+            each = cost.s_per_pair / self.engine.attention_share
             _, pair, windowed = _windowed(zero, each, bool(mixer.window), zero)
             return cost.base_s + zero, cost.s_per_token, pair, windowed
         if isinstance(mixer, LatentAttention):

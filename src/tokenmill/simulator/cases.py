@@ -6,7 +6,7 @@ masks, so that the search and the reason for a refusal read the same numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -51,8 +51,11 @@ class Case:
 
     def times(self, layouts: tuple[Layout, ...]) -> StepTimes:
         """Step times over these layouts."""
+        chip = self.platform.chip
+        if self.engine.accumulate_bits == 16:
+            chip = replace(chip, fp16_accumulate=True)
         return StepTimes(
-            self.arch, self.weights, self.cache, self.platform.chip, self.platform.fabric,
+            self.arch, self.weights, self.cache, chip, self.platform.fabric,
             LayoutGrid.of(layouts), self.engine,
         )  # fmt: skip
 
