@@ -9,7 +9,7 @@ TYPES  := $(ENGINE:.py=.pxd)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit format bench clean
+.PHONY: help demo test lint unit format docs bench clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ unit: $(BUILT) ## The tests, on all cores
 format: $(BUILT) ## Rewrite the files in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(BUILT) ## The reference of the command line, from the commands themselves
+	$(BIN)/python -m tokenmill.interface.cli.reference docs/cli.md
 
 bench: $(BUILT) ## The benchmarks, one after another
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tokenmill.planner.answer import Option as Option
     from tokenmill.planner.answer import Plan as Plan
     from tokenmill.planner.answer import Refusal as Refusal
+    from tokenmill.planner.buy import ask as buy
+    from tokenmill.planner.fleet import ask as fleet
+    from tokenmill.planner.growth import ask as growth
     from tokenmill.planner.plan import ask as plan
     from tokenmill.planner.question import Question as Question
     from tokenmill.planner.single import Fit as Fit
@@ -50,9 +53,12 @@ _PUBLIC = {
     "Score": ("evidence.score", "Score"),
     "Simulated": ("simulator.simulated", "Simulated"),
     "accelerator": ("catalog.load", "accelerator"),
+    "buy": ("planner.buy", "ask"),
     "can_run": ("planner.single", "can_run"),
     "errors": ("errors", ""),
     "estimate": ("planner.single", "estimate"),
+    "fleet": ("planner.fleet", "ask"),
+    "growth": ("planner.growth", "ask"),
     "model": ("catalog.load", "model"),
     "plan": ("planner.plan", "ask"),
     "score": ("evidence.score", "score_file"),
@@ -63,8 +69,8 @@ _PUBLIC = {
 
 __all__ = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "can_run", "errors", "estimate", "model", "plan", "score", "simulate", "system",
-    "units",
+    "accelerator", "buy", "can_run", "errors", "estimate", "fleet", "growth", "model", "plan",
+    "score", "simulate", "system", "units",
 ]  # fmt: skip
 
 

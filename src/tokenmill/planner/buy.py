@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tokenmill.catalog import load
 from tokenmill.catalog.boards import Board, board, desktop_cards
@@ -24,12 +25,12 @@ from tokenmill.planner.shop_answer import (
     work_done,
 )
 from tokenmill.planner.shop_money import CardPrice, Till, costs, desktop, meter_w, pc_host, till
-from tokenmill.planner.shop_question import Job, ShopQuestion, jobs_of
+from tokenmill.planner.shop_question import Job, ShopQuestion, jobs_of, shop_question
 from tokenmill.planner.shop_remedies import Ladder, ladder, relieved, shortages
 from tokenmill.planner.shop_use import use_of
 from tokenmill.simulator.outcome import Interval
 
-__all__ = ["buy"]
+__all__ = ["ask", "buy"]
 
 _LEAST_CAP = 0.5  # of a card's limit; whether a driver lets it go lower is nowhere on record
 _STEP_W = 5.0
@@ -67,6 +68,15 @@ def buy(
         if not good:
             turned.append(next(one for one in found if isinstance(one, Turned)))
     return _assembled(desk, unmodelled, offers, turned)
+
+
+def ask(cards: str | Sequence[str] = (), **given: Any) -> Shop:
+    """Cards ranked for a question as keywords: ask("rtx-4090,rtx-4070", region="JP").
+
+    Parameters: cards, none for every desktop card; given, the other fields of `ShopQuestion`.
+    Returns, raises: as `buy`.
+    """
+    return buy(shop_question(cards=cards, **given))
 
 
 @dataclass(frozen=True)

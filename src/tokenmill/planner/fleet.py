@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from tokenmill.errors import NoPlan
 from tokenmill.planner.fleet_answer import FleetAnswer, FleetPlan
@@ -11,12 +13,22 @@ from tokenmill.planner.fleet_conflict import Conflict, explain
 from tokenmill.planner.fleet_cuts import tightened
 from tokenmill.planner.fleet_problem import FleetProblem, fleet_problem
 from tokenmill.planner.fleet_program import fleet_program
-from tokenmill.planner.fleet_question import FleetScenario
+from tokenmill.planner.fleet_question import FleetScenario, fleet_scenario, read_fleet
 from tokenmill.planner.fleet_solve import fixed, relaxed, solve
 from tokenmill.planner.fleet_tell import tell_fleet
 from tokenmill.planner.fleet_worth import worths
 
-__all__ = ["fleet", "solve_fleet"]
+__all__ = ["ask", "fleet", "solve_fleet"]
+
+
+def ask(scenario: str | Path | Mapping[str, Any]) -> FleetAnswer:
+    """The fleet of a scenario: a TOML file, or its tables as plain values.
+
+    Returns, raises: as `fleet`.
+    """
+    if isinstance(scenario, Mapping):
+        return fleet(fleet_scenario(dict(scenario)))
+    return fleet(read_fleet(Path(scenario)), origin=str(scenario))
 
 
 def fleet(

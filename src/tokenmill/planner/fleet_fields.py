@@ -26,6 +26,7 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 _DATE = re.compile(r"^(\d{4})(?:-(?:Q([1-4])|(\d{2})))?$")
 _PER_YEAR = (1, 2, 4, 12)
+_LONGEST = 300  # characters of what a file is told
 
 
 class Table(BaseModel):
@@ -180,7 +181,7 @@ def checked(table: dict[str, Any], kind: type[AnyTable], origin: str) -> AnyTabl
         if unknown:
             text = str(UnknownName("key", str(error["loc"][-1]), _keys(kind, error["loc"][:-1])))
             text = text.replace("list them with: tokenmill show", "see docs/examples")
-        raise BadRecord(origin, where, text) from None
+        raise BadRecord(origin, where, text[:_LONGEST]) from None
 
 
 def _keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

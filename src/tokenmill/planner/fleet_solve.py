@@ -28,6 +28,7 @@ _WINDOWS = 5  # of time that are made whole one after another
 _FEW = 300  # whole numbers that branch and bound takes without help
 _PATIENCE = 10  # parts of the answer solved anew without a gain before that ends
 _NODES = 60  # of branch and bound in one part
+_PART_GAP = 0.2  # of the gap asked for, that a part may leave
 _PART_S = 6.0  # [s] at most for one part
 _LEAST_S = 1.0  # [s] for a window, however late it is
 
@@ -101,7 +102,9 @@ def _relax_and_fix(
         if not _are_whole(columns[moves]):
             left = (deadline - time.monotonic()) / math.ceil((periods - start) / width)
             model.whole(moves)
-            found = model.branch(None, limit_s=max(left, _LEAST_S), gap=gap / 5, nodes=_NODES)
+            found = model.branch(
+                None, limit_s=max(left, _LEAST_S), gap=gap * _PART_GAP, nodes=_NODES
+            )
             if found is None:
                 return None
             columns = found.columns
@@ -139,7 +142,7 @@ def _improve(
             model.whole(block.index[~held])
             model.fix(block.index[held], np.round(best.columns[block.index[held]]))
         found = model.branch(
-            best.columns, limit_s=min(left, _PART_S), gap=gap / 5, nodes=_NODES
+            best.columns, limit_s=min(left, _PART_S), gap=gap * _PART_GAP, nodes=_NODES
         )  # fmt: skip
         better = None if found is None else _settled(program, found.columns, bound)
         if better is not None and better.cost < best.cost * (1 - 1e-6):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +29,17 @@ from tokenmill.planner.generations import (
 )
 from tokenmill.planner.growth_answer import Band, GrowthAnswer, Path, Progressed, Rebound
 from tokenmill.planner.growth_loop import Paths, play
-from tokenmill.planner.growth_question import YEAR_S, GrowthScenario, Policy
+from tokenmill.planner.growth_question import (
+    YEAR_S,
+    GrowthScenario,
+    Policy,
+    growth_scenario,
+    read_growth,
+)
 from tokenmill.planner.growth_world import STEPS_A_YEAR, FirstGpu, World, worlds
 from tokenmill.simulator.outcome import Interval
 
-__all__ = ["growth"]
+__all__ = ["ask", "growth"]
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +57,16 @@ _LABELS = {
     "spent": "machines", "upkeep": "upkeep", "electricity": "electricity", "resold": "resale",
     "left": "value left at the end, in a straight line",
 }  # fmt: skip
+
+
+def ask(scenario: str | File | Mapping[str, Any]) -> GrowthAnswer:
+    """The growth of a scenario: a TOML file, or its tables as plain values.
+
+    Returns, raises: as `growth`.
+    """
+    if isinstance(scenario, Mapping):
+        return growth(growth_scenario(dict(scenario)))
+    return growth(read_growth(File(scenario)), origin=str(scenario))
 
 
 def growth(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from tokenmill.interface.cli import buy, runs, simulate, text
+from tokenmill.interface.cli import buy, fleet, growth, runs, simulate, text
 
 __all__ = ["app"]
 
@@ -224,6 +224,5 @@ def score(
     view.show_score(result)
 
 
-buy.register(app)
-simulate.register(app)
-runs.register(app)
+for _verb in (buy, fleet, growth, simulate, runs):
+    _verb.register(app)

@@ -127,3 +127,8 @@ CHECKED_FILES = "{count} records checked, every figure has a source"
 SCORE_TITLE = "{predicted} of {rows} rows predicted ({coverage:.1%} coverage)"
 SCORE_COLUMNS = ("metric", "rows", "median error", "MAPE", "p90 error", "bias", "in interval")
 PROGRESS = "searching {name}"
+REFERENCE = (
+    "# Command line\n\n"
+    "Made by `make docs` from the commands themselves. Every refusal is one line on standard error "
+    "and exits\nwith 2; `--json` prints the whole answer in base units (s, B, W, J, tokens)."
+)
