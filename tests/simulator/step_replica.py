@@ -29,6 +29,7 @@ class Sequence:
     allocated: int = 0
     shared: list[int] = field(default_factory=list)
     decodes: bool = False
+    joined: int = 0
     last_s: float = 0.0
 
 
@@ -61,7 +62,7 @@ class StepReplica:
         self.sent: dict[int, tuple[int, list[int]]] = {}
         self.step: Step | None = None
         self.decode_steps = 0
-        self.serial = 0
+        self.serial = self.joined = 0
         self.open = True
         self.work_j = self.busy_s = self.idle_s = 0.0
         self.idle_from = math.inf
@@ -280,6 +281,8 @@ class StepReplica:
 
     def join(self, sequence: Sequence, tokens: int, last_s: float) -> None:
         sequence.decodes = True
+        sequence.joined = self.joined
+        self.joined += 1
         sequence.tokens = tokens
         sequence.expected = float(tokens)
         sequence.last_s = last_s
@@ -340,7 +343,7 @@ class StepReplica:
             self.world.gap(self.pool, now - sequence.last_s)
             sequence.last_s = now
         self.decode_steps += 1 if step.decoders else 0
-        for sequence in list(step.decoders):
+        for sequence in sorted(step.decoders, key=lambda s: s.joined):
             if self.world.generated[sequence.request] >= self.world.output[sequence.request]:
                 left.append((sequence.request, self.complete(sequence, now)))
         for sequence, size, _ in step.chunks:

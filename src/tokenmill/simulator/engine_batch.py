@@ -15,9 +15,6 @@ from tokenmill.simulator.engine_order import Ladder, floats, ints
 
 __all__ = ["Batch"]
 
-FREE = 0
-PREFILLS = 1
-DECODES = 2
 NOBODY = -1
 
 
@@ -31,42 +28,36 @@ class Batch:
     def __init__(self, seats: int, rate: float, window: int) -> None:
         self.seats = seats
         self.rate = rate
+        self.whole = rate == 1.0
         self.window = window
         self.count = 0
         self.decoders = 0
+        # what each decoding sequence gains in the next step
+        self.gain = int(rate)
         self.step = 0
         self.clock = 0
         self.written_sum = 0.0
         self.inside = 0
         self.inside_sum = 0.0
-        self.serial = 0
         self.free = ints(np.arange(seats, dtype=np.int32)[::-1].copy())
-        self.state = ints(np.zeros(seats, np.int8))
         self.request = ints(np.full(seats, NOBODY, np.int32))
-        self.urgency = ints(np.zeros(seats, np.int32))
-        self.rank = ints(np.zeros(seats, np.int64))
         self.before = ints(np.full(seats, NOBODY, np.int32))
         self.after = ints(np.full(seats, NOBODY, np.int32))
         self.oldest = NOBODY
         self.newest = NOBODY
-        self.tokens = ints(np.zeros(seats, np.int64))
+        self.tokens = ints(np.zeros(seats, np.int32))
         self.from_clock = ints(np.zeros(seats, np.int64))
         self.from_step = ints(np.zeros(seats, np.int64))
-        self.outside = ints(np.zeros(seats, np.int8))
         self.credit_j = 0.0
         self.credit_from = floats(np.zeros(seats))
         self.ends = Ladder(seats)
         self.crossings = Ladder(seats)
 
-    def sit(self, request: int, urgency: int) -> int:
+    def sit(self, request: int) -> int:
         """Give a request a seat; there must be one."""
         seat = self.free[self.seats - self.count - 1]
         self.count += 1
-        self.state[seat] = PREFILLS
         self.request[seat] = request
-        self.urgency[seat] = urgency
-        self.rank[seat] = self.serial
-        self.serial += 1
         self.before[seat] = self.newest
         self.after[seat] = NOBODY
         if self.newest == NOBODY:
@@ -78,36 +69,33 @@ class Batch:
 
     def join(self, seat: int, tokens: int, wanted: int) -> None:
         """The sequence, `tokens` long in memory, decodes until it has `wanted` more."""
-        self.state[seat] = DECODES
         self.decoders += 1
         self.tokens[seat] = tokens
         self.from_clock[seat] = self.clock
         self.from_step[seat] = self.step
         self.credit_from[seat] = self.credit_j
         self.written_sum += tokens
-        self.ends.push(seat, self.step_at(self.clock + wanted), self.rank[seat])
-        if self.window > 0:
-            if tokens + 1 > self.window:
-                self.outside[seat] = 1
-            else:
-                self.inside += 1
-                self.inside_sum += tokens
-                steps = int((self.window - tokens - 1) / self.rate)
-                self.crossings.push(seat, self.step + steps + 1, self.rank[seat])
+        self.ends.push(seat, self.step_at(self.clock + wanted))
+        if self.window > tokens:
+            self.inside += 1
+            self.inside_sum += tokens
+            steps = int((self.window - tokens - 1) / self.rate)
+            self.crossings.push(seat, self.step + steps + 1)
+
+    def decodes(self, seat: int) -> bool:
+        """Whether the sequence on a seat decodes; otherwise its prompt is being computed."""
+        return self.ends.place[seat] >= 0
 
     def leave(self, seat: int) -> None:
         """Free the seat."""
-        if self.state[seat] == DECODES:
+        if self.ends.place[seat] >= 0:
             self.decoders -= 1
             self.written_sum -= self.reached(seat)
             self.ends.remove(seat)
-            if self.window > 0:
-                if self.outside[seat] == 0:
-                    self.inside -= 1
-                    self.inside_sum -= self.reached(seat)
-                    self.crossings.remove(seat)
-                self.outside[seat] = 0
-        self.state[seat] = FREE
+            if self.crossings.place[seat] >= 0:
+                self.inside -= 1
+                self.inside_sum -= self.reached(seat)
+                self.crossings.remove(seat)
         self._unlink(seat)
         self.count -= 1
         self.free[self.seats - self.count - 1] = seat
@@ -135,36 +123,38 @@ class Batch:
         """Tokens that a decoding sequence has made since it joined."""
         return self.clock - self.from_clock[seat]
 
-    def advance(self, steps: int) -> None:
-        """All decoding sequences have done so many steps."""
+    def advance(self, steps: int) -> int:
+        """All decoding sequences have done so many steps; returns the tokens each has gained."""
+        tokens = self.tokens_in(steps)
         self.step += steps
+        self.clock += tokens
         gained = self.rate * steps
         self.written_sum += self.decoders * gained
-        self.clock = int(self.step * self.rate)
         if self.window > 0:
             self.inside_sum += self.inside * gained
-            while self.crossings.size > 0 and self.crossings.first_key() <= self.step:
+            while self.crossings.least <= self.step:
                 seat = self.crossings.first()
                 self.crossings.remove(seat)
-                self.outside[seat] = 1
                 self.inside -= 1
                 self.inside_sum -= self.reached(seat)
-
-    def contexts(self) -> float:
-        """Context tokens of all decoding sequences in the next step, their new token included."""
-        return self.written_sum + self.decoders
+        self.gain = self.tokens_in(1)
+        return tokens
 
     def windowed(self) -> float:
-        """The same within the attention window."""
+        """Context tokens within the attention window in the next step, the new token included."""
         return self.inside_sum + self.inside + 1.0 * (self.decoders - self.inside) * self.window
 
     def tokens_in(self, steps: int) -> int:
         """Tokens that each decoding sequence gains in so many steps."""
+        if self.whole:
+            return steps
         after = int((self.step + steps) * self.rate)
         return after - self.clock
 
     def step_at(self, clock: int) -> int:
         """The first decode step after which the clock is at least `clock`."""
+        if self.whole:
+            return clock
         step = int(clock / self.rate)
         passed = int(step * self.rate)
         while passed < clock:
@@ -175,20 +165,3 @@ class Batch:
     def steps_within(self, tokens: int) -> int:
         """Most steps in which no sequence gains more than so many tokens."""
         return self.step_at(self.clock + tokens + 1) - 1 - self.step
-
-    def quiet_steps(self) -> int:
-        """Steps until a sequence ends or crosses the window; there must be one that decodes."""
-        steps = self.ends.first_key()
-        if self.crossings.size > 0:
-            steps = min(steps, self.crossings.first_key())
-        return steps - self.step
-
-    def victim(self) -> int:
-        """Who leaves when memory is short: of the least urgent class, the last to come."""
-        chosen = self.newest
-        seat = self.newest
-        while seat != NOBODY:
-            if self.urgency[seat] > self.urgency[chosen]:
-                chosen = seat
-            seat = self.before[seat]
-        return chosen

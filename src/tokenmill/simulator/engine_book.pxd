@@ -13,6 +13,7 @@ cdef class Book:
     cdef const signed char[::1] urgency
     cdef const long long[::1] offsets
     cdef readonly const int[::1] ids
+    cdef int[::1] entries
     cdef double[::1] schedule
     cdef double[::1] first
     cdef double[::1] done

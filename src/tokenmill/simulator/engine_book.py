@@ -38,6 +38,8 @@ class Book:
         self.urgency = ints(columns["priority"])
         self.offsets = ints(columns["block_offsets"])
         self.ids = ints(columns["block_ids"])
+        # where each block that a running request shares stands in the cache of its replica
+        self.entries = ints(np.zeros(len(columns["block_ids"]), np.int32))
         self.schedule = floats(columns["schedule_s"])
         self.first = floats(columns["first_token_s"])
         self.done = floats(columns["done_s"])

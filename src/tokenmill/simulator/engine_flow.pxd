@@ -41,7 +41,9 @@ cdef class Flow:
     cdef Order order
     cdef int[::1] watch
 
-    @cython.locals(replica=Replica, service=Service, place=int, request=int)
+    @cython.locals(index=int, service=Service, place=int, request=int)
+    cdef void _let_go(self, Replica replica, double now) except *
+    @cython.locals(replica=Replica)
     cdef void _step(self, int index, double now) except *
     @cython.locals(time=double)
     cdef void _call_next(self) noexcept

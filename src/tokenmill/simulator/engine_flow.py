@@ -90,19 +90,28 @@ class Flow:
         self.at_later = self.count + 1
         self.at_timeouts = self.count + 2
         self.at_others = self.at_timeouts + self.pools
-        self.order = Order(self.at_others + 1 + self.pools + self.count)
+        fragile = any(pool.failures for pool in pools)
+        self.order = Order(self.at_others + 1 + self.pools + (self.count if fragile else 0))
         self.watch = ints(np.full(self.book.count if impatient else 0, NOBODY, np.int32))
 
     def _step(self, index: int, now: float) -> None:
         """A step of a replica ends, or the next one starts."""
         replica = self.replicas[index]
+        if self.order.phase[index] == STEP_ENDS:
+            replica.finish()
+            if replica.left > 0:
+                self._let_go(replica, now)
+            if not self.order.is_alone(index):
+                # all else that happens at this time comes before the next step
+                self.order.put(index, now, STEP_STARTS)
+                return
+        replica.begin(now)
+        self.order.put(index, replica.stretch.end, STEP_ENDS)
+
+    def _let_go(self, replica: Replica, now: float) -> None:
+        """Those who are done at a replica leave it."""
+        index = replica.index
         service = self.services[self.owner[index]]
-        if self.order.phase[index] == STEP_STARTS:
-            replica.begin(now)
-            self.order.put(index, replica.stretch.end, STEP_ENDS)
-            return
-        replica.finish()
-        self.order.put(index, now, STEP_STARTS)
         for place in range(replica.left):
             request = replica.left_request[place]
             if self.book.status[request] == CARRIED:

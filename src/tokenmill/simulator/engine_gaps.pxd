@@ -1,22 +1,27 @@
 cimport cython
-from libc.math cimport log
 
 from tokenmill.simulator.engine_stretch cimport Stretch
 
 cdef double INF, SHORTEST_GAP_S, IN_TIME
-cdef int GAPS_PER_E_FOLD, GAP_BINS
+cdef int GAPS_PER_E_FOLD, GAP_BINS, COARSE_CELLS
+cdef double COARSE_PER_S, COARSE_S
 
 
 @cython.final
 cdef class Gaps:
     cdef double[::1] edges
     cdef long long[::1] counts
-    @cython.locals(found=int)
+    cdef int[::1] coarse
+    @cython.locals(cell=int, found=int, low=int, high=int, middle=int)
     cdef int bin_of(self, double gap_s) noexcept nogil
     cdef void add(self, double gap_s, long long count) noexcept nogil
-    @cython.locals(place=int, last_s=double, within="long long")
+    @cython.locals(place=int, last_s=double)
     cdef void add_run(
         self, double first_s, double slope_s, long long steps, long long count) noexcept nogil
+    @cython.locals(last_s=double, within="long long")
+    cdef void _spread(
+        self, int place, double first_s, double slope_s, long long steps,
+        long long count) noexcept nogil
 
 
 @cython.final

@@ -10,19 +10,15 @@ from numpy.typing import NDArray
 from tokenmill.simulator.engine_order import floats, ints
 from tokenmill.simulator.engine_stretch import Stretch
 
-try:
-    import cython
-except ImportError:
-    from tokenmill.simulator import interpreted as cython
-if not cython.compiled:
-    from math import log
-
 __all__ = ["Gaps", "Rhythm"]
 
 INF = float("inf")
 SHORTEST_GAP_S = 1e-6
 GAPS_PER_E_FOLD = 200
 GAP_BINS = 24 * GAPS_PER_E_FOLD
+# a first look-up by even cells, for the gaps that are usual
+COARSE_CELLS, COARSE_PER_S = 8192, 16384.0
+COARSE_S = COARSE_CELLS / COARSE_PER_S
 IN_TIME = -1.0
 
 
@@ -34,23 +30,45 @@ class Gaps:
         edges[0] = 0.0
         edges[GAP_BINS] = INF
         self.edges = floats(edges)
+        cells = np.arange(COARSE_CELLS + 1) / COARSE_PER_S
+        below = np.searchsorted(edges, cells, side="right") - 1
+        self.coarse = ints(below.astype(np.int32))
         self.counts = ints(np.zeros(GAP_BINS, np.int64))
 
     def bin_of(self, gap_s: float) -> int:
         """The bin of a gap."""
-        if not gap_s > SHORTEST_GAP_S:
-            return 0
-        found = int(log(gap_s / SHORTEST_GAP_S) * GAPS_PER_E_FOLD)
-        return min(found, GAP_BINS - 1)
+        if gap_s < COARSE_S:
+            cell = int(gap_s * COARSE_PER_S)
+            found = self.coarse[cell]
+            while self.edges[found + 1] <= gap_s:
+                found += 1
+            return found
+        low = self.coarse[COARSE_CELLS]
+        high = GAP_BINS - 1
+        while low < high:
+            middle = (low + high + 1) >> 1
+            if self.edges[middle] <= gap_s:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     def add(self, gap_s: float, count: int) -> None:
         """Count one gap so many times."""
         self.counts[self.bin_of(gap_s)] += count
 
     def add_run(self, first_s: float, slope_s: float, steps: int, count: int) -> None:
-        """Count each of `steps` gaps that grow (or shrink) evenly, so many times."""
-        last_s = first_s + slope_s * (steps - 1)
+        """Count each of `steps` gaps that grow evenly, so many times."""
         place = self.bin_of(first_s)
+        last_s = first_s + slope_s * (steps - 1)
+        if self.edges[place] <= last_s < self.edges[place + 1]:
+            self.counts[place] += count * steps
+        else:
+            self._spread(place, first_s, slope_s, steps, count)
+
+    def _spread(self, place: int, first_s: float, slope_s: float, steps: int, count: int) -> None:
+        """The same over several bins; steps can also shrink, where clocks throttle less."""
+        last_s = first_s + slope_s * (steps - 1)
         while last_s >= self.edges[place + 1]:
             if first_s < self.edges[place + 1]:
                 within = int((self.edges[place + 1] - first_s) / slope_s)

@@ -18,8 +18,6 @@ from tokenmill.simulator.engine_order import ints
 __all__ = ["Memory"]
 
 NONE = -1
-# Knuth's multiplicative hash, 2^32 over the golden ratio
-GOLDEN = 2654435761
 
 
 class Memory:
@@ -46,19 +44,21 @@ class Memory:
         self.cold = 0
         self.evicted = 0
         entries = total // self.span + 1 if self.span else 0
-        slots = 1
-        while slots < 2 * entries + 2:
-            slots *= 2
-        self.mask = slots - 1
-        self.table = ints(np.full(slots, NONE, np.int32))
-        self.entry_id = ints(np.zeros(entries, np.int32))
+        heads = 1
+        while heads < entries:
+            heads *= 2
+        self.mask = heads - 1
+        self.head = ints(np.full(heads, NONE, np.int32))
+        self.fold = heads.bit_length() - 1
+        self.name = ints(np.zeros(entries, np.int32))
         self.users = ints(np.zeros(entries, np.int32))
-        self.older = ints(np.full(entries, NONE, np.int32))
-        self.newer = ints(np.full(entries, NONE, np.int32))
+        self.older = ints(np.zeros(entries, np.int32))
+        self.newer = ints(np.zeros(entries, np.int32))
+        self.next = ints(np.zeros(entries, np.int32))
+        self.free = ints(np.arange(entries, dtype=np.int32))
+        self.free_count = entries
         self.oldest = NONE
         self.newest = NONE
-        self.free = ints(np.arange(entries, dtype=np.int32)[::-1].copy())
-        self.free_count = entries
 
     # blocks of sequences
 
@@ -79,10 +79,14 @@ class Memory:
         self.held += blocks
         self._make_good()
 
-    def set_grown(self, blocks: int) -> None:
-        """Blocks that the decoding sequences take in the coming step."""
-        self.grown = blocks
+    def claim(self, tokens: int) -> bool:
+        """Take what the decoding sequences need for so many tokens each, if it can be had."""
+        need = self.growth(tokens)
+        if need > self.total - self.held - self.active * self.span:
+            return False
+        self.grown = need
         self._make_good()
+        return True
 
     def _make_good(self) -> None:
         if self.idle > 0:
@@ -170,33 +174,40 @@ class Memory:
             entry = self._find(self.book.ids[start + found])
             if entry == NONE:
                 return found
+            self.book.entries[start + found] = entry
             if self.users[entry] == 0:
                 self.cold += 1
         return most
 
-    def share(self, request: int, first: int, last: int) -> None:
-        """A sequence uses the entries `first` to `last` (exclusive) of its request.
+    def share(self, request: int, count: int) -> None:
+        """A sequence uses the first entries of its request, as `match` has just found them."""
+        start = self.book.offsets[request]
+        for place in range(start, start + count):
+            self._use(self.book.entries[place])
 
-        Entries that are not here are made from blocks that the sequence holds; where one is
-        here already, the sequence's own blocks become free.
+    def publish(self, request: int, first: int, last: int) -> None:
+        """A sequence has computed the entries `first` to `last` (exclusive) of its request.
+
+        The blocks it holds for them become entries; where there is one already, they are free.
         """
+        self.held -= (last - first) * self.span
         start = self.book.offsets[request]
         for place in range(start + first, start + last):
             entry = self._find(self.book.ids[place])
             if entry == NONE:
                 entry = self._enter(self.book.ids[place])
-            elif self.users[entry] == 0:
-                self._unlink(entry)
-                self.idle -= 1
+                self.users[entry] = 1
                 self.active += 1
-            self.users[entry] += 1
+            else:
+                self._use(entry)
+            self.book.entries[place] = entry
 
     def unshare(self, request: int, count: int) -> None:
         """A sequence no longer uses the first `count` entries of its request."""
         start = self.book.offsets[request]
         # the last entry becomes unused first, so that a prefix is forgotten from its end
         for place in range(start + count - 1, start - 1, -1):
-            entry = self._find(self.book.ids[place])
+            entry = self.book.entries[place]
             self.users[entry] -= 1
             if self.users[entry] == 0:
                 self._link(entry)
@@ -207,47 +218,53 @@ class Memory:
         """Nothing is in memory any more; no sequence decodes."""
         self.held = self.grown = self.active = self.idle = 0
         self.oldest = self.newest = NONE
-        for spot in range(self.mask + 1):
-            self.table[spot] = NONE
+        for place in range(self.mask + 1):
+            self.head[place] = NONE
         self.free_count = len(self.free)
-        for entry in range(self.free_count):
-            self.free[entry] = entry
+        for place in range(self.free_count):
+            self.free[place] = place
 
-    def _spot(self, name: int) -> int:
-        spot = (name * GOLDEN >> 15) & self.mask
-        while self.table[spot] != NONE and self.entry_id[self.table[spot]] != name:
-            spot = (spot + 1) & self.mask
-        return spot
+    def _use(self, entry: int) -> None:
+        if self.users[entry] == 0:
+            self._unlink(entry)
+            self.idle -= 1
+            self.active += 1
+        self.users[entry] += 1
+
+    def _place(self, name: int) -> int:
+        """Where the entries of a name are listed: names in a row stand in a row."""
+        return (name ^ (name >> self.fold) ^ (name >> 2 * self.fold)) & self.mask
 
     def _find(self, name: int) -> int:
-        return self.table[self._spot(name)]
+        entry = self.head[self._place(name)]
+        while entry != NONE and self.name[entry] != name:
+            entry = self.next[entry]
+        return entry
 
     def _enter(self, name: int) -> int:
+        place = self._place(name)
         self.free_count -= 1
         entry = self.free[self.free_count]
-        self.entry_id[entry] = name
-        self.users[entry] = 0
-        self.table[self._spot(name)] = entry
-        self.active += 1
+        self.name[entry] = name
+        self.next[entry] = self.head[place]
+        self.head[place] = entry
         return entry
 
     def _forget_oldest(self) -> None:
-        entry = self.oldest
-        self._unlink(entry)
+        gone = self.oldest
+        self._unlink(gone)
         self.idle -= 1
         self.evicted += 1
-        hole = self._spot(self.entry_id[entry])
-        self.free[self.free_count] = entry
+        place = self._place(self.name[gone])
+        entry = self.head[place]
+        if entry == gone:
+            self.head[place] = self.next[gone]
+        else:
+            while self.next[entry] != gone:
+                entry = self.next[entry]
+            self.next[entry] = self.next[gone]
+        self.free[self.free_count] = gone
         self.free_count += 1
-        # close the gap, so that no search ends early at the hole
-        spot = (hole + 1) & self.mask
-        while self.table[spot] != NONE:
-            home = (self.entry_id[self.table[spot]] * GOLDEN >> 15) & self.mask
-            if ((spot - home) & self.mask) >= ((spot - hole) & self.mask):
-                self.table[hole] = self.table[spot]
-                hole = spot
-            spot = (spot + 1) & self.mask
-        self.table[hole] = NONE
 
     def _link(self, entry: int) -> None:
         self.older[entry] = self.newest

@@ -1,6 +1,7 @@
 cimport cython
 
 cdef double INF
+cdef long long NEVER
 
 
 @cython.final
@@ -10,8 +11,11 @@ cdef class Order:
     cdef int[::1] phase
     cdef int[::1] tree
     cdef int first(self) noexcept nogil
-    @cython.locals(node="long long", winner=int, rival=int)
+    @cython.locals(spot="long long", winner=int, rival=int, rival_time=double)
     cdef void put(self, int source, double time, int phase) noexcept nogil
+    @cython.locals(spot="long long")
+    cdef bint is_alone(self, int source) noexcept nogil
+    cdef bint _precedes(self, int one, int other) noexcept nogil
 
 
 @cython.final
@@ -38,13 +42,13 @@ cdef class Later:
 @cython.final
 cdef class Ladder:
     cdef readonly int size
+    cdef long long entered, least
     cdef int[::1] heap
     cdef int[::1] place
     cdef long long[::1] key
     cdef long long[::1] rank
     cdef int first(self) noexcept nogil
-    cdef long long first_key(self) noexcept nogil
-    cdef void push(self, int seat, long long key, long long rank) noexcept nogil
+    cdef void push(self, int seat, long long key) noexcept nogil
     @cython.locals(spot=int, moved=int, child=int, below=int)
     cdef void remove(self, int seat) noexcept nogil
     cdef inline bint _before(self, int one, int other) noexcept nogil

@@ -16,6 +16,8 @@ import numpy as np
 __all__ = ["Ladder", "Later", "Order", "floats", "ints"]
 
 INF = float("inf")
+# a step that no run reaches
+NEVER = 1 << 60
 
 
 def floats(array: Any) -> memoryview[float]:
@@ -55,16 +57,33 @@ class Order:
         """Give a source its next event; infinity for none."""
         self.time[source] = time
         self.phase[source] = phase
-        node = (self.size + source) >> 1
-        while node > 0:
-            winner = self.tree[2 * node]
-            rival = self.tree[2 * node + 1]
-            if self.time[rival] < self.time[winner] or (
-                self.time[rival] == self.time[winner] and self.phase[rival] < self.phase[winner]
-            ):
+        spot = self.size + source
+        winner = source
+        while spot > 1:
+            rival = self.tree[spot ^ 1]
+            rival_time = self.time[rival]
+            if rival_time < time or (rival_time == time and self._precedes(rival, winner)):
                 winner = rival
-            self.tree[node] = winner
-            node = node >> 1
+                time = rival_time
+            spot = spot >> 1
+            if self.tree[spot] == winner and winner != source:
+                break  # from here on nothing has changed
+            self.tree[spot] = winner
+
+    def is_alone(self, source: int) -> bool:
+        """Whether no other source has an event at the time of this one, the first, or before."""
+        spot = self.size + source
+        while spot > 1:
+            if self.time[self.tree[spot ^ 1]] <= self.time[source]:
+                return False
+            spot = spot >> 1
+        return True
+
+    def _precedes(self, one: int, other: int) -> bool:
+        """Which of two sources comes first at one time."""
+        if self.phase[one] != self.phase[other]:
+            return bool(self.phase[one] < self.phase[other])
+        return one < other
 
 
 class Later:
@@ -152,11 +171,14 @@ class Later:
 class Ladder:
     """Seats by the decode step at which something happens to them; any seat can leave early.
 
-    A binary heap by (key, rank) that knows where each seat stands.
+    A binary heap by (key, order of entry) that knows where each seat stands; `least` is the
+    first key.
     """
 
     def __init__(self, seats: int) -> None:
         self.size = 0
+        self.entered = 0
+        self.least = NEVER
         self.heap = ints(np.zeros(seats, np.int32))
         self.place = ints(np.full(seats, -1, np.int32))
         self.key = ints(np.zeros(seats, np.int64))
@@ -166,16 +188,14 @@ class Ladder:
         """The seat that comes first; there must be one."""
         return self.heap[0]
 
-    def first_key(self) -> int:
-        """The key that comes first; there must be one."""
-        return self.key[self.heap[0]]
-
-    def push(self, seat: int, key: int, rank: int) -> None:
+    def push(self, seat: int, key: int) -> None:
         """Enter a seat."""
         self.key[seat] = key
-        self.rank[seat] = rank
+        self.rank[seat] = self.entered
+        self.entered += 1
         self.size += 1
         self._rise(self.size - 1, seat)
+        self.least = self.key[self.heap[0]]
 
     def remove(self, seat: int) -> None:
         """Take a seat out, wherever it stands; nothing happens if it is not there."""
@@ -186,6 +206,7 @@ class Ladder:
         self.size -= 1
         moved = self.heap[self.size]
         if moved == seat:
+            self.least = self.key[self.heap[0]] if self.size > 0 else NEVER
             return
         # the hole goes down to the end of the heap; whoever stood last rises from there
         child = 2 * spot + 1
@@ -199,6 +220,7 @@ class Ladder:
             spot = child
             child = 2 * spot + 1
         self._rise(spot, moved)
+        self.least = self.key[self.heap[0]]
 
     def _before(self, one: int, other: int) -> bool:
         if self.key[one] != self.key[other]:

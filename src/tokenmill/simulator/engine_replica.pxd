@@ -9,7 +9,7 @@ from tokenmill.simulator.engine_stretch cimport Stretch
 from tokenmill.simulator.engine_table cimport Table
 
 cdef double INF
-cdef int NOBODY, DECODES
+cdef int NOBODY
 cdef int CARRIED, DONE, FIRST_TOKEN, FINISHED
 
 

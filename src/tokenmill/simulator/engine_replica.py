@@ -24,7 +24,6 @@ __all__ = ["Replica"]
 
 INF = float("inf")
 NOBODY = -1
-DECODES = 2
 CARRIED, DONE = Status.CARRIED.value, Status.DONE.value
 FIRST_TOKEN, FINISHED = Event.FIRST_TOKEN.value, Event.DONE.value
 BOUNDS = len(Bound)
@@ -103,9 +102,10 @@ class Replica:
         for chunk in range(self.scheduler.chunks):
             size = self.scheduler.chunk_size[chunk]
             context = self.scheduler.computed[self.scheduler.chunk_seat[chunk]]
-            seconds += self.table.chunk_seconds(size, context)
-            self.own_j[chunk] = self.table.chunk_joules(size, context)
-            joules += self.own_j[chunk]
+            self.table.price_chunk(size, context)
+            self.own_j[chunk] = self.table.priced_j
+            seconds += self.table.priced_s
+            joules += self.table.priced_j
         self.table.price(
             self.stretch, self.batch, self.scheduler.decoding, self.scheduler.chunks,
             self.scheduler.chunk_tokens, seconds, joules,
@@ -120,7 +120,7 @@ class Replica:
         now = self.stretch.end
         steps = self.stretch.steps
         decoding = self.scheduler.decoding
-        joules = self.stretch.energy_j(steps)
+        joules = self.stretch.joules
         self.left = 0
         self.busy = False
         self.idle_from = now
@@ -133,10 +133,9 @@ class Replica:
             joules -= self.book_chunks(joules)
         if decoding > 0:
             self.scheduler.rhythm.beat(self.stretch, decoding, now)
-            self.memory.advance(self.batch.tokens_in(steps))
-            self.batch.advance(steps)
+            self.memory.advance(self.batch.advance(steps))
             self.batch.credit_j += joules / decoding
-            while self.batch.ends.size > 0 and self.batch.ends.first_key() <= self.batch.step:
+            while self.batch.ends.least <= self.batch.step:
                 self.complete(self.batch.ends.first(), now)
         for chunk in range(self.scheduler.chunks):
             self.end_chunk(chunk, now)
@@ -162,13 +161,13 @@ class Replica:
         """A chunk is computed; at the end of its prompt it has made a token."""
         seat = self.scheduler.chunk_seat[chunk]
         self.scheduler.computed[seat] += self.scheduler.chunk_size[chunk]
-        total = self.scheduler.total[seat]
+        request = self.batch.request[seat]
+        total = self.scheduler.total(request)
         if self.scheduler.computed[seat] < total:
             self.scheduler.partial = seat
             return
         if self.scheduler.partial == seat:
             self.scheduler.partial = NOBODY
-        request = self.batch.request[seat]
         if self.book.generated[request] == 0:
             self.book.first[request] = now
             if self.book.journal_rows > 0:
@@ -243,7 +242,7 @@ class Replica:
             self.finish()
         self.busy = False
         self.stretch.end = INF
-        self.memory.set_grown(0)
+        self.memory.grown = 0
         self.work_j += joules
         self.busy_s += now - begun
         if decoding > 0:
@@ -286,7 +285,7 @@ class Replica:
             self.break_off(now)
         seat = self.batch.oldest
         while seat != NOBODY:
-            if self.batch.state[seat] == DECODES:
+            if self.batch.decodes(seat):
                 request = self.batch.request[seat]
                 self.book.energy[request] += self.batch.joules(seat)
                 self.book.generated[request] += self.batch.gained(seat)

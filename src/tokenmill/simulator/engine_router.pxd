@@ -30,7 +30,7 @@ cdef class Router:
     cdef double affinity, ratio, slack
     cdef int[::1] home
     cpdef void serve(self, int replica, bint serves) noexcept nogil
-    @cython.locals(load=double)
+    @cython.locals(weight=double)
     cdef void weigh(self, int replica) noexcept nogil
     cdef void add(self, int replica, int change) noexcept nogil
     @cython.locals(ahead=int, chosen=int)

@@ -77,8 +77,11 @@ class Router:
     def weigh(self, replica: int) -> None:
         """Keep the least loaded one known, where a rule asks for it."""
         if self.kind >= LEAST:
-            load = 1.0 * self.load[replica] if self.serves[replica] else INF
-            self.least.put(replica, load, 0)
+            weight = INF
+            if self.serves[replica]:
+                # equal loads go by place, so no two weights are equal
+                weight = 1.0 * self.load[replica] * self.count + replica
+            self.least.put(replica, weight, 0)
 
     def add(self, replica: int, change: int) -> None:
         """A request came to a replica (1) or left it (-1)."""

@@ -5,7 +5,7 @@ from tokenmill.simulator.engine_book cimport Book, Queue
 from tokenmill.simulator.engine_gaps cimport Rhythm
 from tokenmill.simulator.engine_memory cimport Memory
 
-cdef int NOBODY, DECODES
+cdef int NOBODY
 cdef int WAITING, RUNNING, SWAPPED, CARRIED
 cdef int NOTHING, SEQUENCES, TOKENS, MEMORY, CLOSED
 cdef int SCHEDULED, PREEMPTED
@@ -25,26 +25,25 @@ cdef class Scheduler:
     cdef bint swaps, mixed, chunked, reserves, refills
     cdef bint open
     cdef int partial
-    cdef long long[::1] computed
-    cdef long long[::1] total
-    cdef long long[::1] reserved
-    cdef long long[::1] shared
+    cdef int[::1] computed
+    cdef int[::1] shared
     cdef int[::1] residue
     cdef int bound, decoding, chunks
     cdef double extra_s
     cdef long long chunk_tokens
     cdef int[::1] chunk_seat
-    cdef long long[::1] chunk_size
+    cdef int[::1] chunk_size
     cdef readonly long long prefill_tokens, cached_tokens, preemptions
 
     @cython.locals(output="long long")
     cdef long long most_tokens(self, int request) noexcept nogil
+    cdef long long total(self, int request) noexcept nogil
     cdef bint form(self, double now) noexcept nogil
     @cython.locals(evicted=bint)
     cdef void compose(self, double now) noexcept nogil
     @cython.locals(steps="long long", tokens="long long", reached="long long")
     cdef long long quiet_steps(self) noexcept nogil
-    @cython.locals(tokens="long long", need="long long", evicted=bint)
+    @cython.locals(evicted=bint)
     cdef bint make_room(self, double now) noexcept nogil
     @cython.locals(left="long long")
     cdef long long budget(self) noexcept nogil
@@ -56,7 +55,7 @@ cdef class Scheduler:
     cdef void admit(self, double now) noexcept nogil
     cdef bint fits(self, long long blocks) noexcept nogil
     @cython.locals(
-        total="long long", hits="long long", start="long long", size="long long",
+        hits="long long", start="long long", size="long long",
         budget="long long", held="long long", blocks="long long", seat=int)
     cdef bint seat(self, int request) noexcept nogil
     @cython.locals(tokens="long long", most="long long", seat=int)
@@ -69,6 +68,8 @@ cdef class Scheduler:
     cdef long long own_blocks(self, int seat) noexcept nogil
     cdef void release(self, int seat) noexcept nogil
     cdef void stand_up(self, int seat) noexcept nogil
+    @cython.locals(chosen=int, seat=int, line=int, lowest=int)
+    cdef int victim(self) noexcept nogil
     @cython.locals(request=int)
     cdef void interrupt(self, int seat) noexcept nogil
     @cython.locals(request=int, decoded=bint, tokens="long long")

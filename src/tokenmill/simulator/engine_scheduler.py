@@ -22,7 +22,6 @@ from tokenmill.simulator.policies import Bound, Event, Pool, Preemption, Status
 __all__ = ["Scheduler"]
 
 NOBODY = -1
-DECODES = 2
 WAITING, RUNNING = Status.WAITING.value, Status.RUNNING.value
 SWAPPED, CARRIED = Status.SWAPPED.value, Status.CARRIED.value
 NOTHING, SEQUENCES, TOKENS = Bound.NOTHING.value, Bound.SEQUENCES.value, Bound.TOKENS.value
@@ -58,10 +57,8 @@ class Scheduler:
         self.reserves, self.refills = rule.reserves, rule.refills
         self.open = True
         self.partial = NOBODY
-        self.computed = ints(np.zeros(seats, np.int64))
-        self.total = ints(np.zeros(seats, np.int64))
-        self.reserved = ints(np.zeros(seats, np.int64))
-        self.shared = ints(np.zeros(seats, np.int64))
+        self.computed = ints(np.zeros(seats, np.int32))
+        self.shared = ints(np.zeros(seats, np.int32))
         self.residue = ints(np.zeros(seats, np.int32))
 
         self.bound = NOTHING
@@ -70,13 +67,17 @@ class Scheduler:
         self.chunks = 0
         self.chunk_tokens = 0
         self.chunk_seat = ints(np.zeros(seats, np.int32))
-        self.chunk_size = ints(np.zeros(seats, np.int64))
+        self.chunk_size = ints(np.zeros(seats, np.int32))
         self.prefill_tokens = self.cached_tokens = self.preemptions = 0
 
     def most_tokens(self, request: int) -> int:
         """Tokens that a request can have in memory at most."""
         output = self.book.output[request]
         return self.book.prompt[request] + max(output, 1) - 1 + self.verified - 1
+
+    def total(self, request: int) -> int:
+        """Tokens to compute before a request makes its next one."""
+        return self.book.prompt[request] + self.book.generated[request]
 
     # forming a step
 
@@ -100,7 +101,7 @@ class Scheduler:
             evicted = self.make_room(now)
         if self.partial != NOBODY and self.continue_partial(now):
             evicted = True
-        if not evicted:
+        if not evicted and self.queue.count > 0:
             self.admit(now)
         if not self.mixed and self.chunks == 0:
             self.make_room(now)
@@ -112,8 +113,8 @@ class Scheduler:
         """Decode steps until the batch or its memory must change."""
         if self.queue.count > 0 and self.bound == NOTHING:
             return 1  # somebody was preempted; admission looks again after this step
-        steps = self.batch.quiet_steps()
-        tokens = self.batch.tokens_in(steps)
+        steps = min(self.batch.ends.least, self.batch.crossings.least) - self.batch.step
+        tokens = steps if self.batch.whole else self.batch.tokens_in(steps)
         reached = self.memory.reach(tokens, self.bound == MEMORY)
         if reached < tokens:
             steps = self.batch.steps_within(reached)
@@ -121,14 +122,9 @@ class Scheduler:
 
     def make_room(self, now: float) -> bool:
         """Take the blocks of the next decode step, preempting until they are there."""
-        tokens = self.batch.tokens_in(1)
         evicted = False
-        while self.batch.decoders > 0:
-            need = self.memory.growth(tokens)
-            if need <= self.memory.available():
-                self.memory.set_grown(need)
-                break
-            self.preempt(self.batch.victim(), now)
+        while self.batch.decoders > 0 and not self.memory.claim(self.batch.gain):
+            self.preempt(self.victim(), now)
             evicted = True
         return evicted
 
@@ -142,19 +138,19 @@ class Scheduler:
     def continue_partial(self, now: float) -> bool:
         """The next chunk of the prompt that was cut; says whether somebody was preempted."""
         seat = self.partial
-        size = min(self.total[seat] - self.computed[seat], self.budget())
+        size = min(self.total(self.batch.request[seat]) - self.computed[seat], self.budget())
         if size <= 0:
             return False
         need = self.need(seat, self.computed[seat] + size)
         evicted = False
         while need > self.memory.available():
-            victim = self.batch.victim()
+            victim = self.victim()
             self.preempt(victim, now)
             evicted = True
             if victim == seat:
                 return True
             if self.mixed:
-                self.memory.set_grown(self.memory.growth(self.batch.tokens_in(1)))
+                self.memory.claim(self.batch.gain)
         self.memory.take(need)
         self.add_chunk(seat, size)
         return evicted
@@ -199,10 +195,9 @@ class Scheduler:
 
     def seat(self, request: int) -> bool:
         """Seat a request that has its prompt (and what it made before) to compute."""
-        total = self.book.prompt[request] + self.book.generated[request]
         hits = self.memory.match(request)
         start = hits * self.memory.leaf
-        size = total - start
+        size = self.total(request) - start
         budget = self.budget()
         if size > budget:
             # a whole prompt waits for a step that can take it; none can if it exceeds them all
@@ -214,14 +209,12 @@ class Scheduler:
         blocks = self.memory.blocks(held - start)
         if not self.fits(blocks + self.memory.cold * self.memory.span):
             return False
-        seat = self.batch.sit(self.queue.pop(), self.queue.line(request))
+        seat = self.batch.sit(self.queue.pop())
         if hits > 0:
-            self.memory.share(request, 0, hits)
+            self.memory.share(request, hits)
         self.memory.take(blocks)
         self.shared[seat] = hits
-        self.reserved[seat] = held if self.reserves else 0
         self.computed[seat] = start
-        self.total[seat] = total
         self.cached_tokens += start
         self.add_chunk(seat, size)
         return True
@@ -235,15 +228,14 @@ class Scheduler:
         most = self.most_tokens(request) if self.reserves else tokens + self.most_gain
         if not self.fits(self.memory.blocks(most)):
             return False
-        seat = self.batch.sit(self.queue.pop(), self.queue.line(request))
+        seat = self.batch.sit(self.queue.pop())
         self.shared[seat] = 0
-        self.reserved[seat] = most if self.reserves else 0
         self.memory.take(self.memory.blocks(most if self.reserves else tokens))
         if status == SWAPPED:
             self.extra_s += tokens * self.swap_token_s
         self.join(seat, tokens, self.book.done[request])
         if self.mixed:
-            self.memory.set_grown(self.memory.growth(self.batch.tokens_in(1)))
+            self.memory.claim(self.batch.gain)
         return True
 
     def add_chunk(self, seat: int, size: int) -> None:
@@ -258,8 +250,7 @@ class Scheduler:
             full = (self.computed[seat] + size) // self.memory.leaf
             full = min(full, self.memory.leaves(request))
             if full > self.shared[seat]:
-                self.memory.held -= (full - self.shared[seat]) * self.memory.span
-                self.memory.share(request, self.shared[seat], full)
+                self.memory.publish(request, self.shared[seat], full)
                 self.shared[seat] = full
 
     def join(self, seat: int, tokens: int, last_token_s: float) -> None:
@@ -276,8 +267,8 @@ class Scheduler:
         """Blocks that a sequence holds for itself."""
         tokens = self.computed[seat]
         if self.reserves:
-            tokens = self.reserved[seat]
-        elif self.batch.state[seat] == DECODES:
+            tokens = self.most_tokens(self.batch.request[seat])
+        elif self.batch.decodes(seat):
             tokens = self.batch.tokens[seat] + self.batch.gained(seat)
         return self.memory.blocks(tokens - self.shared[seat] * self.memory.leaf)
 
@@ -290,7 +281,7 @@ class Scheduler:
 
     def stand_up(self, seat: int) -> None:
         """Free a seat, whatever becomes of its memory, and book the energy of its sequence."""
-        if self.batch.state[seat] == DECODES:
+        if self.batch.decodes(seat):
             self.book.energy[self.batch.request[seat]] += self.batch.joules(seat)
             if not self.reserves:
                 self.memory.leave(self.residue[seat])
@@ -299,10 +290,25 @@ class Scheduler:
         if seat == self.partial:
             self.partial = NOBODY
 
+    def victim(self) -> int:
+        """Who leaves when memory is short: of the least urgent class, the last to come."""
+        chosen = self.batch.newest
+        if self.queue.classes == 1:
+            return chosen
+        seat = chosen
+        lowest = -1
+        while seat != NOBODY:
+            line = self.queue.line(self.batch.request[seat])
+            if line > lowest:
+                chosen = seat
+                lowest = line
+            seat = self.batch.before[seat]
+        return chosen
+
     def interrupt(self, seat: int) -> None:
         """Take a sequence off its seat; the tokens it has made stay made."""
         request = self.batch.request[seat]
-        if self.batch.state[seat] == DECODES:
+        if self.batch.decodes(seat):
             self.book.generated[request] += self.batch.gained(seat)
             self.book.done[request] = self.rhythm.leave(seat)
         self.book.status[request] = WAITING
@@ -311,7 +317,7 @@ class Scheduler:
     def preempt(self, seat: int, now: float) -> None:
         """Send a sequence to the front of the queue; its KV is lost, or swapped to the host."""
         request = self.batch.request[seat]
-        decoded = self.batch.state[seat] == DECODES
+        decoded = self.batch.decodes(seat)
         self.interrupt(seat)
         if self.swaps and decoded:
             self.book.status[request] = SWAPPED

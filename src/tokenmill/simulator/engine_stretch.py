@@ -26,6 +26,7 @@ class Stretch:
         self.slope_s = 0.0
         self.step_j = 0.0
         self.slope_j = 0.0
+        self.joules = 0.0
 
     def length_s(self, steps: int) -> float:
         """Seconds of the first `steps` steps."""
@@ -60,9 +61,11 @@ class Stretch:
         return steps + 1
 
     def run(self, steps: int) -> None:
-        """Plan that many steps."""
+        """Plan that many steps: their end, and their energy."""
+        half = 0.5 * steps * (steps - 1)
         self.steps = steps
-        self.end = self.start + self.length_s(steps)
+        self.end = self.start + (steps * self.step_s + self.slope_s * half)
+        self.joules = steps * self.step_j + self.slope_j * half
 
     def cut(self, now: float) -> bool:
         """End with the step that is running at `now`; says whether that shortens the plan."""

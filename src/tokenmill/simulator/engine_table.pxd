@@ -17,14 +17,14 @@ cdef class Table:
     cdef double chunk_s, chunk_j, pair_s, pair_j, window_pair_s, window_pair_j
     cdef long long window
     cdef readonly double idle_w
-    cdef double slowness
+    cdef double slowness, priced_s, priced_j
     cdef int verified
 
     cdef double pairs(self, long long tokens, long long context) noexcept nogil
     @cython.locals(growing="long long")
     cdef double windowed_pairs(self, long long tokens, long long context) noexcept nogil
-    cdef double chunk_seconds(self, long long tokens, long long context) noexcept nogil
-    cdef double chunk_joules(self, long long tokens, long long context) noexcept nogil
+    @cython.locals(pairs=double)
+    cdef void price_chunk(self, long long tokens, long long context) noexcept nogil
     @cython.locals(in_step="long long", contexts=double, windowed=double, grow=double)
     cdef void price(
         self, Stretch stretch, Batch batch, int decoders, int chunks, long long tokens,

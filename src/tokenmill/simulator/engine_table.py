@@ -40,6 +40,8 @@ class Table:
         self.window = int(steps.window_tokens)
         self.idle_w = steps.idle_w
         self.slowness = slowness
+        self.priced_s = 0.0
+        self.priced_j = 0.0
         self.verified = 1 + wanted.draft_tokens
 
     def pairs(self, tokens: int, context: int) -> float:
@@ -51,19 +53,15 @@ class Table:
         growing = max(0, min(self.window - context, tokens))
         return self.pairs(growing, context) + 1.0 * (tokens - growing) * self.window
 
-    def chunk_seconds(self, tokens: int, context: int) -> float:
-        """What one prefill chunk adds to a step [s]."""
-        seconds = self.chunk_s + self.pair_s * self.pairs(tokens, context)
+    def price_chunk(self, tokens: int, context: int) -> None:
+        """Set priced_s [s] and priced_j [J] to what one prefill chunk adds to a step."""
+        pairs = self.pairs(tokens, context)
+        self.priced_s = self.chunk_s + self.pair_s * pairs
+        self.priced_j = self.chunk_j + self.pair_j * pairs
         if self.window > 0:
-            seconds += self.window_pair_s * self.windowed_pairs(tokens, context)
-        return seconds
-
-    def chunk_joules(self, tokens: int, context: int) -> float:
-        """What one prefill chunk adds to a step [J]."""
-        joules = self.chunk_j + self.pair_j * self.pairs(tokens, context)
-        if self.window > 0:
-            joules += self.window_pair_j * self.windowed_pairs(tokens, context)
-        return joules
+            pairs = self.windowed_pairs(tokens, context)
+            self.priced_s += self.window_pair_s * pairs
+            self.priced_j += self.window_pair_j * pairs
 
     def price(
         self, stretch: Stretch, batch: Batch, decoders: int, chunks: int, tokens: int,
@@ -79,7 +77,8 @@ class Table:
         joules += self.linear_j[in_step] + self.sequence_j[decoders + chunks]
         stretch.slope_s = stretch.slope_j = 0.0
         if decoders > 0:
-            contexts = batch.contexts()
+            # every sequence sees the token it makes
+            contexts = batch.written_sum + batch.decoders
             seconds += self.decode_ctx_s[decoders] * contexts
             joules += self.decode_ctx_j[decoders] * contexts
             grow = decoders * batch.rate
