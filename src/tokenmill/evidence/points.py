@@ -1,39 +1,38 @@
 """Measured points: rows of a CSV in the documented schema, checked and typed.
 
-Unknown columns are ignored, blank cells are unknown, names resolve through the catalogue's
-aliases. One row is one measured configuration.
+A row is one measured configuration. Blank cells, and the words that programs write for a missing
+number, are unknown. What is wrong with one row is said of that row; what is wrong with the file
+(not text, not a table, a column twice) refuses the file.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmill.errors import BadRecord
 
-__all__ = ["SERVING_METRICS", "Point", "read_points"]
+__all__ = ["Point", "Table", "read_points", "read_table"]
 
-# metric columns of a serving file that a prediction can be held against
-SERVING_METRICS = (
-    "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "prefill_tokens_per_s",
-    "decode_tokens_per_s", "ttft_mean_s", "ttft_p50_s", "ttft_p90_s", "ttft_p99_s",
-    "tpot_mean_s", "tpot_p50_s", "tpot_p90_s", "tpot_p99_s", "itl_p50_s", "itl_p99_s",
-    "e2e_p50_s", "e2e_p99_s", "gpu_power_w", "energy_j_per_output_token",
-)  # fmt: skip
-_REQUIRED = ("gpu", "model")
 _CELL_LIMIT = 100_000  # characters
+_UNKNOWN = frozenset(("", "nan", "na", "n/a", "none", "null", "-", "?"))
+_SHOWN = 40  # characters of a wrong cell
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One row: its place in the file and its cells as text, blank where unknown."""
+    """One row: its place in the file and its cells as text, blank where unknown; `surplus` counts
+    cells beyond the header, which an unquoted comma makes."""
 
     path: str
     line: int
     cells: Mapping[str, str]
+    surplus: int = 0
 
     @property
     def id(self) -> str:
@@ -45,22 +44,26 @@ class Point:
         return self.cells.get(key, "").strip() or default
 
     def number(self, key: str, default: float = math.nan) -> float:
-        """A cell as a number. Raises: BadRecord where it is not a finite one."""
+        """A cell as a number of zero or more. Raises: BadRecord where it is none."""
         text = self.text(key)
-        if not text:
+        if text.lower() in _UNKNOWN:
             return default
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise BadRecord(self.path, key, f'"{text[:40]}" is not a finite number', line=self.line)
-        return value
+            problem = f'"{text[:_SHOWN]}" is not a finite number'
+        elif value < 0:
+            problem = f"{text[:_SHOWN]} is negative"
+        else:
+            return value
+        raise BadRecord(self.path, key, problem, line=self.line)
 
     def count(self, key: str, default: int = 1) -> int:
         """A cell as a whole number of at least one. Raises: BadRecord."""
         value = self.number(key, float(default))
-        if value != int(value) or not 0 <= value <= 1e7:
+        if value > 1e7 or value != int(value):
             raise BadRecord(self.path, key, f"{value:g} is not a count", line=self.line)
         return max(int(value), 1) if value else default
 
@@ -69,25 +72,63 @@ class Point:
         return self.text(key).lower() in ("true", "1", "yes")
 
 
-def read_points(path: Path) -> Iterator[Point]:
-    """The rows of a measurement CSV, one after another.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A measurement file: its columns in lower case, and its rows."""
 
-    Raises: BadRecord for a file that is missing, empty, not UTF-8, or lacks a needed column.
+    path: str
+    header: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+def read_points(path: Path) -> Iterator[Point]:
+    """The rows of a measurement CSV. Raises: as `read_table`."""
+    return iter(read_table(path).points)
+
+
+def read_table(path: Path) -> Table:
+    """A measurement CSV ("-" for standard input), in UTF-8 with or without a byte-order mark.
+
+    Raises: BadRecord for a file that is missing, empty, not UTF-8, or not a table.
     """
-    csv.field_size_limit(_CELL_LIMIT)
+    if str(path) == "-":
+        return _table("standard input", _decoded("standard input", sys.stdin.buffer.read()))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            missing = [key for key in _REQUIRED if key not in header]
-            if missing:
-                raise BadRecord(path, missing[0], "the header lacks this column", line=1)
-            for row in reader:
-                cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
-                yield Point(str(path), reader.line_num, cells)
+        return _table(str(path), _decoded(str(path), path.read_bytes()))
     except OSError as problem:
         raise BadRecord(path, "", f"cannot be read: {problem.strerror}") from None
+
+
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadRecord(path, "", "not UTF-8 text") from None
+        raise BadRecord(name, "", "not UTF-8 text; save it as CSV in UTF-8") from None
+
+
+def _table(name: str, text: str) -> Table:
+    csv.field_size_limit(_CELL_LIMIT)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = _header(name, next(reader, []))
+        points = []
+        for cells in reader:
+            if any(cells):
+                surplus = len(cells) - len(header) if any(cells[len(header) :]) else 0
+                found = dict(zip(header, cells, strict=False))
+                points.append(Point(name, reader.line_num, found, surplus))
     except csv.Error as problem:
-        raise BadRecord(path, "", f"not a CSV table: {problem}") from None
+        raise BadRecord(name, "", f"not a CSV table: {problem}", line=reader.line_num) from None
+    return Table(name, header, tuple(points))
+
+
+def _header(name: str, cells: list[str]) -> tuple[str, ...]:
+    header = tuple(cell.strip().lower() for cell in cells)
+    if not any(header):
+        raise BadRecord(name, "", "empty; the first line must name the columns", line=1)
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise BadRecord(name, "", "cells must be separated by commas", line=1)
+    for key in header:
+        if key and header.count(key) > 1:
+            raise BadRecord(name, key[:_SHOWN], "this column stands twice", line=1)
+    return header

@@ -7,17 +7,17 @@ import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tokenmill.errors import InputError, TokenmillError
+from tokenmill.errors import BadRecord, InputError, TokenmillError
+from tokenmill.evidence.family import Family, family_of, misspelt
 from tokenmill.evidence.interval import band
-from tokenmill.evidence.points import SERVING_METRICS, Point, read_points
-from tokenmill.evidence.serving import predict_serving
+from tokenmill.evidence.points import Point, read_table
 
 __all__ = ["Score", "Scored", "Summary", "score_file", "score_points", "write_json"]
 
@@ -28,7 +28,7 @@ class Scored:
 
     id: str
     metric: str
-    measured: float
+    measured: float | None
     predicted: float | None
     low: float | None
     high: float | None
@@ -49,9 +49,9 @@ class Scored:
     @property
     def inside(self) -> bool:
         """Whether the interval holds the measurement."""
-        return self.low is not None and self.high is not None and (
-            self.low <= self.measured <= self.high
-        )  # fmt: skip
+        if self.low is None or self.high is None or self.measured is None:
+            return False
+        return self.low <= self.measured <= self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Score:
-    """All scored metrics of a file."""
+    """All scored metrics of a file; notes tell of columns and ids that may be mistakes."""
 
+    family: str
     rows: int
     predicted_rows: int
     scored: tuple[Scored, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -106,7 +108,7 @@ class Score:
         result = {"by metric": sorted(self.by(lambda item: item.metric), key=lambda s: s.name)}
         for label in ("gpu", "model", "engine", "publication"):
             result[f"by {label}"] = self.by(lambda item, label=label: getattr(item, label))  # type: ignore[misc]
-        return result
+        return {title: found for title, found in result.items() if any(one.name for one in found)}
 
     def to_list(self) -> list[dict[str, Any]]:
         """One object per row and metric, plain values for JSON."""
@@ -119,42 +121,75 @@ class Score:
 
 
 def score_file(path: str | Path) -> Score:
-    """Predict every row of a measurement CSV.
+    """Predict every row of a measurement CSV ("-" for standard input).
 
     Raises: BadRecord for a file that cannot be read as one.
     """
-    return score_points(read_points(Path(path)))
+    table = read_table(Path(path))
+    family = family_of(table)
+    score = score_points(table.points, family)
+    return replace(score, notes=(*misspelt(family, table.header), *_repeated(table.points)))
 
 
-def score_points(points: Iterable[Point]) -> Score:
+def _repeated(points: Sequence[Point]) -> list[str]:
+    counts = Counter(point.text("id") for point in points if point.text("id"))
+    twice = sum(count > 1 for count in counts.values())
+    return [f"{twice} ids stand more than once; every row of them is scored"] if twice else []
+
+
+def score_points(points: Iterable[Point], family: Family) -> Score:
     """Predict every metric that each point measures; what cannot be predicted says why."""
     scored: list[Scored] = []
     rows = predicted = 0
     for point in points:
         rows += 1
-        items = _score_one(point)
+        items = list(_score_one(point, family))
         predicted += any(item.predicted is not None for item in items)
         scored += items
-    return Score(rows, predicted, tuple(scored))
+    return Score(family.name, rows, predicted, tuple(scored))
 
 
-def _score_one(point: Point) -> list[Scored]:
-    measured = {key: point.number(key) for key in SERVING_METRICS if point.text(key)}
-    reason, predictions = "", {}
+def _score_one(point: Point, family: Family) -> Iterator[Scored]:
+    wanted = [key for key in family.metrics if point.text(key)]
+    predictions, refusal = _predictions(point, family) if wanted else ({}, "")
+    for metric in wanted:
+        measured, reason = _measured(point, metric)
+        if measured is not None or reason:
+            yield _scored(point, family, metric, measured, predictions, reason or refusal)
+
+
+def _predictions(point: Point, family: Family) -> tuple[Mapping[str, float], str]:
+    """What is predicted of a row, and why nothing is."""
+    if point.surplus:
+        return {}, f"{point.surplus} cells more than the header has columns"
     try:
-        predictions = predict_serving(point)
+        return family.predict(point), ""
     except TokenmillError as refusal:
-        reason = str(refusal)
-    return [_scored(point, key, value, predictions.get(key), reason)
-            for key, value in measured.items()]  # fmt: skip
+        return {}, str(refusal)
+    except (ArithmeticError, LookupError, ValueError, MemoryError) as problem:
+        # one impossible row must not take the file with it
+        return {}, f"its cells lead out of what the model can compute ({type(problem).__name__})"
+
+
+def _measured(point: Point, metric: str) -> tuple[float | None, str]:
+    """A measured value, None where it is unknown or wrong, and what is wrong with it."""
+    try:
+        value = point.number(metric)
+    except BadRecord as problem:
+        return None, str(problem)
+    if value == 0.0:
+        return 0.0, f"{metric} is 0: no error can be relative to it"
+    return (None if math.isnan(value) else value), ""
 
 
 def _scored(
-    point: Point, metric: str, measured: float, predicted: float | None, reason: str
-) -> Scored:
+    point: Point, family: Family, metric: str, measured: float | None,
+    predictions: Mapping[str, float], reason: str,
+) -> Scored:  # fmt: skip
     low = high = None
-    if predicted is not None and math.isfinite(predicted):
-        low, high = band(point, metric, predicted)
+    predicted = None if reason else predictions.get(metric, math.nan)
+    if predicted is not None and math.isfinite(predicted) and predicted > 0:
+        low, high = band(point, family.name, metric, predicted)
     elif not reason:
         predicted, reason = None, f"{metric} is not predicted for this load"
     return Scored(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from tokenmill.interface.cli import buy, fleet, growth, runs, simulate, text
+from tokenmill.interface.cli import buy, evidence, fleet, growth, runs, simulate, text
 
 __all__ = ["app"]
 
@@ -206,23 +206,5 @@ def new_model(
     records.new_model(from_hf, slug, folder, json=json)
 
 
-@app.command(help=text.SCORE)
-def score(
-    file: Annotated[Path, typer.Argument(help=text.OPTION["measurements"])],
-    json: Annotated[Optional[Path], _option("score_json", "--json")] = None,  # noqa: UP045
-) -> None:
-    """Score predictions against measurements."""
-    from tokenmill.evidence.score import score_file, write_json
-    from tokenmill.interface.cli import view
-
-    result = score_file(file)
-    if json == Path("-"):
-        view.print_json(result.to_list())
-        return
-    if json is not None:
-        write_json(result, json)
-    view.show_score(result)
-
-
-for _verb in (buy, fleet, growth, simulate, runs):
+for _verb in (buy, fleet, growth, evidence, simulate, runs):
     _verb.register(app)

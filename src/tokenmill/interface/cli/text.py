@@ -40,7 +40,7 @@ OPTION = {
     "scenario": "a TOML file with the whole question; options on the line win over it",
     "json": "print the answer as JSON",
     "version": "print the version",
-    "measurements": "measurements in the documented schema (CSV)",
+    "measurements": "measurements in the documented schema (CSV); - = standard input",
     "score_json": "write one object per row and metric to this file; - = standard output",
     "on": "the GPU or system",
     "tp": "tensor parallel degree", "pp": "pipeline stages",
@@ -124,7 +124,8 @@ WRITTEN = "wrote {path}"
 EXISTS = "{path} exists; choose another --slug or remove it first"
 NO_FOLDER = "set TOKENMILL_CATALOG to a folder of your own, or give --folder"
 CHECKED_FILES = "{count} records checked, every figure has a source"
-SCORE_TITLE = "{predicted} of {rows} rows predicted ({coverage:.1%} coverage)"
+SCORE_TITLE = "{family}: {predicted} of {rows} rows predicted ({coverage:.1%} coverage)"
+SCORE_MORE = "and {count} more reasons; --json has them row by row"
 SCORE_COLUMNS = ("metric", "rows", "median error", "MAPE", "p90 error", "bias", "in interval")
 PROGRESS = "searching {name}"
 REFERENCE = (

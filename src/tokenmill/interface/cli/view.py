@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tokenmill.cost.money import Money
-    from tokenmill.evidence.score import Score
     from tokenmill.planner.answer import Option, Plan
     from tokenmill.planner.single import Fit
     from tokenmill.simulator.outcome import Distribution, MemoryUse, Outcome
 
 __all__ = [
     "console", "outcome_money", "print_json", "progress", "show_fit", "show_outcome", "show_plan",
-    "show_score",
 ]  # fmt: skip
 
 _SLOW_S = 1.0  # work longer than this shows progress
@@ -337,25 +335,3 @@ def _bar(use: MemoryUse, width: int) -> str:
     inside, beyond = cells[:width], cells[width : 2 * width]
     legend = "  ".join(f"{m} {name}" for m, name in zip(marks, text.BAR_PARTS, strict=False))
     return f"▏{inside.ljust(width, '·')}▕{beyond}\n{legend}"
-
-
-def show_score(score: Score) -> None:
-    """Print how predictions hold against measurements, per metric and group."""
-    from rich.table import Table
-
-    out = console()
-    out.print(text.SCORE_TITLE.format(
-        predicted=score.predicted_rows, rows=score.rows, coverage=score.coverage
-    ), style="bold")  # fmt: skip
-    for group, lines in score.groups().items():
-        table = Table(box=None, header_style="bold", pad_edge=False, title=group,
-                      title_justify="left", title_style="bold")  # fmt: skip
-        for index, title in enumerate(text.SCORE_COLUMNS):
-            table.add_column(title, justify="right" if index else "left")
-        for line in lines:
-            table.add_row(line.name, str(line.count), f"{line.median_error:.1%}",
-                          f"{line.mape:.1%}", f"{line.p90_error:.1%}", f"{line.bias:+.1%}",
-                          f"{line.inside:.0%}")  # fmt: skip
-        out.print(table)
-    for reason, count in score.reasons().items():
-        out.print(f"{count} × {reason}", style="dim")

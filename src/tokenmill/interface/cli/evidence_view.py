@@ -1,0 +1,40 @@
+"""How scores look on a screen."""
+
+from __future__ import annotations
+
+from tokenmill.evidence.score import Score
+from tokenmill.interface.cli import text
+from tokenmill.interface.cli.view import console
+
+__all__ = ["show_score"]
+
+_MOST_REASONS = 40
+
+
+def show_score(score: Score) -> None:
+    """Print how predictions hold against measurements, per metric and group."""
+    from rich.table import Table
+
+    out = console()
+    out.print(text.SCORE_TITLE.format(
+        family=score.family, predicted=score.predicted_rows, rows=score.rows,
+        coverage=score.coverage,
+    ), style="bold")  # fmt: skip
+    for note in score.notes:
+        out.print(note)
+    for group, lines in score.groups().items():
+        table = Table(box=None, header_style="bold", pad_edge=False, title=group,
+                      title_justify="left", title_style="bold")  # fmt: skip
+        for index, title in enumerate(text.SCORE_COLUMNS):
+            table.add_column(title, justify="right" if index else "left")
+        for line in lines:
+            table.add_row(line.name, str(line.count), f"{line.median_error:.1%}",
+                          f"{line.mape:.1%}", f"{line.p90_error:.1%}", f"{line.bias:+.1%}",
+                          f"{line.inside:.0%}")  # fmt: skip
+        if lines:
+            out.print(table)
+    reasons = score.reasons().most_common()
+    for reason, count in reasons[:_MOST_REASONS]:
+        out.print(f"{count} × {reason}", style="dim")
+    if len(reasons) > _MOST_REASONS:
+        out.print(text.SCORE_MORE.format(count=len(reasons) - _MOST_REASONS), style="dim")
