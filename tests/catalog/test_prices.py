@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
+from tokenmill.catalog.boards import desktop_cards
 from tokenmill.catalog.load import files
 from tokenmill.catalog.prices import (
     BUY,
@@ -204,3 +205,13 @@ def test_derived_medians_follow_from_the_rows(item: str, shared: Path) -> None:
     assert (entry.low, entry.high) == (pytest.approx(min(rows)), pytest.approx(max(rows), rel=1e-3))
     assert (entry.n, entry.providers) == (len(rows), len(by_provider))
     assert entry.source_kind == "derived"
+
+
+def test_most_cards_for_a_desk_have_a_price() -> None:
+    unpriced = [card for card in desktop_cards() if not prices(card, BUY)]
+    assert len(unpriced) <= 23, unpriced
+
+
+def test_a_used_price_is_a_range() -> None:
+    used = [one for card in desktop_cards() for one in prices(card, ("purchase-used",))]
+    assert used and all(one.low < one.amount < one.high for one in used)

@@ -282,13 +282,15 @@ def test_memory_is_refused_in_bytes() -> None:
 
 
 def test_without_a_price_a_budget_cannot_be_checked() -> None:
-    (refusal,) = answered(hardware="arc-pro-b60", budget="$100,000").refused
+    (refusal,) = answered(hardware="radeon-pro-w7900", budget="$100,000").refused
     assert refusal.limit == "price"
     assert not refusal.checked
     assert "--price" in refusal.remedy
-    told = answered(hardware="arc-pro-b60", budget="$100,000", prices=("arc-pro-b60=$1,000",))
+    told = answered(
+        hardware="radeon-pro-w7900", budget="$100,000", prices=("radeon-pro-w7900=$1,000",)
+    )
     assert told.options and told.options[0].purchase
-    unpriced = answered(hardware="arc-pro-b60")
+    unpriced = answered(hardware="radeon-pro-w7900")
     assert unpriced.best and unpriced.best.per_hour is None
     assert unpriced.best.basis == "no price on record"
 
