@@ -24,7 +24,8 @@ class Family:
 
     marks: columns that only its files have; needs: columns that every file must have; metrics:
     columns that a prediction is held against; inputs: other columns that are read; predict:
-    metric -> prediction [its unit], of whatever can be predicted of a row.
+    metric -> prediction [its unit], of whatever can be predicted of a row; condition: under which
+    of a few conditions a row was measured, whose errors differ.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Family:
     metrics: tuple[str, ...]
     inputs: tuple[str, ...]
     predict: Predict
+    condition: Callable[[Point], str] = lambda point: ""  # ValueError: unknown
 
     def recognises(self, header: Iterable[str]) -> bool:
         """Whether a file with these columns is one of the family."""
@@ -75,6 +77,16 @@ def _media(point: Point) -> Mapping[str, float]:
     return predict_media(point)
 
 
+def _reach(point: Point) -> str:
+    """Whether a group stays inside its domain, and what joins it there."""
+    from tokenmill.placement.platform import platform
+
+    local = point.text("gpus_per_node") or point.text("n_gpus", "1")
+    if float(point.text("n_gpus", "1")) > float(local):
+        return "across"
+    return platform(point.text("gpu")).fabric.kind.split("-")[0]
+
+
 def _later(name: str) -> Predict:
     def refuse(point: Point) -> Mapping[str, float]:
         raise Unsupported(f"{name} rows are not predicted by this version")
@@ -85,15 +97,17 @@ def _later(name: str) -> Predict:
 FAMILIES: tuple[Family, ...] = (
     Family(
         "serving", frozenset(_SERVING_METRICS), ("gpu", "model"), _SERVING_METRICS,
-        _SERVING_INPUTS, _serving,
+        _SERVING_INPUTS, _serving, lambda point: point.text("load", "concurrency"),
     ),
     Family(
         "collectives", frozenset(("op", "message_bytes")), ("gpu", "op", "message_bytes"),
         ("latency_s",), ("system", "n_gpus", "gpus_per_node", "library", "version"), _collectives,
+        _reach,
     ),
     Family(
         "power", frozenset(("scope", "energy_per", "power_cap_w")), ("gpu",),
         ("power_w", "energy_j"), _POWER_INPUTS, _later("power"),
+        lambda point: point.text("scope", "gpu"),
     ),
     Family(
         "media", frozenset(("seconds_per_output", "outputs_per_s", "energy_j_per_output")),

@@ -16,7 +16,7 @@ import numpy as np
 
 from tokenmill.errors import BadRecord, InputError, TokenmillError
 from tokenmill.evidence.family import Family, family_of, misspelt
-from tokenmill.evidence.interval import band
+from tokenmill.evidence.interval import band_of, distance, quantity_of
 from tokenmill.evidence.points import Point, read_table
 
 __all__ = ["Score", "Scored", "Summary", "score_file", "score_points", "write_json"]
@@ -38,6 +38,7 @@ class Scored:
     engine: str
     publication: str
     quality: str
+    condition: str
 
     @property
     def ratio(self) -> float:
@@ -189,13 +190,30 @@ def _scored(
     low = high = None
     predicted = None if reason else predictions.get(metric, math.nan)
     if predicted is not None and math.isfinite(predicted) and predicted > 0:
-        low, high = band(point, family.name, metric, predicted)
+        low, high = _bounds(point, family, metric, predicted)
     elif not reason:
         predicted, reason = None, f"{metric} is not predicted for this load"
     return Scored(
         point.id, metric, measured, predicted, low, high, reason, point.text("gpu"),
         point.text("model"), point.text("engine"), point.text("publication"), point.text("quality"),
+        _condition(point, family),
     )  # fmt: skip
+
+
+def _condition(point: Point, family: Family) -> str:
+    try:
+        return family.condition(point)
+    except ValueError:
+        return ""
+
+
+def _bounds(point: Point, family: Family, metric: str, predicted: float) -> tuple[float, float]:
+    """p10 and p90 of what a measurement would show [the metric's unit]."""
+    near = distance(family.name, point.text("gpu"), point.text("model"))
+    band = band_of(
+        family.name, quantity_of(metric), _condition(point, family), near, point.text("quality")
+    )
+    return predicted * band.low, predicted * band.high
 
 
 def write_json(score: Score, path: Path) -> None:

@@ -18,7 +18,8 @@ class Option:
     """One way to meet the question: hardware, what runs on it, and what it costs.
 
     `outcomes` holds one Outcome per model. Latencies are the worst over the models at the
-    question's percentile; watts at the wall; money None where no price is on record.
+    question's percentile; watts at the wall; money None where no price is on record;
+    within_limits, the probability that measured latencies keep the limits.
     """
 
     hardware: str
@@ -35,6 +36,7 @@ class Option:
     purchase: Money | None
     basis: str
     notes: tuple[str, ...] = ()
+    within_limits: float = 1.0
 
     def score(self, goal: str) -> tuple[float, ...]:
         """Sort key for a goal, the best first; an unknown price goes last."""
@@ -70,6 +72,7 @@ class Plan:
 
     `cheapest`, `fastest`, `greenest` and the Pareto front are over everything that was found, so
     they may be another layout, or more GPUs, than the ranked option of the same hardware.
+    `ahead` is the probability that the first option beats each option in what is minimised.
     """
 
     question: dict[str, Any]
@@ -87,6 +90,7 @@ class Plan:
     greenest: Option | None
     evaluated: int
     notes: tuple[str, ...] = ()
+    ahead: tuple[float, ...] = ()
 
     @property
     def best(self) -> Option | None:

@@ -11,6 +11,7 @@ from tokenmill.cost.money import Money
 from tokenmill.errors import Infeasible, InputError, NoPrice, TokenmillError, Unsupported
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
+from tokenmill.planner.chances import ahead
 from tokenmill.planner.demand import demand_of
 from tokenmill.planner.pricing import PriceBook, price_book
 from tokenmill.planner.question import Question
@@ -74,6 +75,8 @@ def _assemble(
     for option in ranked(found, question.minimise):
         best.setdefault(option.hardware, option)
 
+    options = ranked(best.values(), question.minimise)
+
     def first(goal: str) -> Option | None:
         return next(iter(ranked(found, goal)), None)
 
@@ -85,7 +88,8 @@ def _assemble(
         ttft_limit_s=question.ttft_s or math.inf,
         tpot_limit_s=question.tpot_s or math.inf,
         currency=question.currency,
-        options=ranked(best.values(), question.minimise),
+        options=options,
+        ahead=ahead(options, question.minimise, closed=demand.rate_per_s == 0),
         refused=tuple(refused),
         pareto=pareto(found),
         cheapest=first("cost"),

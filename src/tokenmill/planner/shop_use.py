@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tokenmill.catalog import load
+from tokenmill.evidence.certainty import SERVING, around
+from tokenmill.evidence.interval import Band, band_of, distance
 from tokenmill.physics.power import PowerConstants, clock
 from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
@@ -100,7 +101,13 @@ def _told(
     return Use(
         job=job, form=form, runs=True, way="resident" if found.gpus == 1 else "split",
         needs_bytes=needs, has_bytes=has,
-        per_s=_interval("rate", 1.0 / (found.tpot_s.mean * slower)),
+        per_s=around(
+            1.0 / (found.tpot_s.mean * slower),
+            band_of(
+                SERVING, "decode", "single_stream",
+                distance(SERVING, where.accelerator.slug, found.model),
+            ),
+        ),
         first_s=found.ttft_s.mean * slower, card_w=_watts(where.power, total_w, count, cap_w),
         kind=found.kind,
     )  # fmt: skip
@@ -134,22 +141,12 @@ def _capped(
 def _watts(power: PowerConstants, total_w: float, count: int, cap_w: float | None) -> Interval:
     """The draw of all cards with its interval, between idle and the limit in force."""
     most = count * max(min(power.limit_w, cap_w or power.limit_w), power.idle_w)
-    wide = _interval("power", total_w)
+    wide = around(total_w, band_of(SERVING, "power", "", "architecture"))
     least = min(count * power.idle_w, total_w)
     return replace(wide, low=max(wide.low, least), high=max(min(wide.high, most), total_w))
 
 
-def _interval(family: str, value: float) -> Interval:
-    return _around(value, _bands("interval-serving"), family)
-
-
 def _image_interval(made: Making, value: float) -> Interval:
-    return _around(value, made.bands or _bands("interval-serving"), "rate")
-
-
-def _around(value: float, bands: Mapping[str, float], family: str) -> Interval:
-    return Interval(value * bands[f"{family}/low"], value, value * bands[f"{family}/high"])
-
-
-def _bands(name: str) -> dict[str, float]:
-    return {key: item.value for key, item in load.calibration(name).figures.items()}
+    if made.bands is None:
+        return around(value, band_of("images", "rate", "", "specification"))
+    return around(value, Band(made.bands["rate/low"], 1.0, made.bands["rate/high"]))

@@ -63,7 +63,7 @@ def estimate(
     case = next((one for one in cases if _fits(one, split, demand)), cases[-1])
     answer = outcome(case, split, demand, replicas)
     book = price_book(currency, region=region, own=prices)
-    return priced(answer, where, book, "rent")
+    return priced(answer, where, book, "rent", closed=demand.rate_per_s == 0)
 
 
 def _degree(name: str, value: int) -> int:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from tokenmill.cost.hourly import per_million_tokens
 from tokenmill.cost.money import Money
 from tokenmill.errors import NoPrice
+from tokenmill.evidence.certainty import with_intervals
 from tokenmill.placement.platform import Platform
 from tokenmill.planner.answer import Option
+from tokenmill.planner.chances import within_limits
 from tokenmill.planner.pricing import Bill, PriceBook
 from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.outcome import Outcome
@@ -35,13 +37,17 @@ def tell(
         )
         for choice in choices
     )  # fmt: skip
-    return summed(question, where, outcomes, book)
+    return summed(question, where, outcomes, book, closed=demand.rate_per_s == 0)
 
 
 def summed(
-    question: Question, where: Platform, outcomes: tuple[Outcome, ...], book: PriceBook
-) -> Option:
-    """The option that these outcomes, one per model, make on a platform."""
+    question: Question, where: Platform, outcomes: tuple[Outcome, ...], book: PriceBook, *,
+    closed: bool,
+) -> Option:  # fmt: skip
+    """The option that these outcomes, one per model, make on a platform.
+
+    Parameters: closed, whether users wait for their answers before they ask again.
+    """
     gpus = sum(item.gpus for item in outcomes)
     watts = sum(item.watts for item in outcomes)
     output = sum(item.output_tokens_per_s for item in outcomes)
@@ -49,9 +55,12 @@ def summed(
     bills = [bill]
     if len(outcomes) > 1:
         bills = [_bill(book, where, x.gpus, x.watts, question.acquire) for x in outcomes]
-    return Option(
+    option = Option(
         hardware=where.name,
-        outcomes=tuple(_with_money(item, own) for item, own in zip(outcomes, bills, strict=True)),
+        outcomes=tuple(
+            with_intervals(_with_money(item, own), closed=closed)
+            for item, own in zip(outcomes, bills, strict=True)
+        ),
         gpus=gpus,
         machines=math.ceil(gpus / where.machine_gpus),
         ttft_s=max(item.ttft_s.at(question.percentile) for item in outcomes),
@@ -65,6 +74,8 @@ def summed(
         basis=bill.basis if bill else "no price on record",
         notes=("price older than a year",) if bill and bill.stale else (),
     )
+    limits = (question.ttft_s or math.inf, question.tpot_s or math.inf)
+    return replace(option, within_limits=within_limits(option, *limits, closed=closed))
 
 
 def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: str) -> Bill | None:
@@ -74,9 +85,16 @@ def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: st
         return None
 
 
-def priced(item: Outcome, where: Platform, book: PriceBook, acquire: str) -> Outcome:
-    """An outcome with its money: per hour line by line, per million tokens, purchase."""
-    return _with_money(item, _bill(book, where, item.gpus, item.watts, acquire))
+def priced(
+    item: Outcome, where: Platform, book: PriceBook, acquire: str, *, closed: bool
+) -> Outcome:
+    """An outcome with its money (per hour line by line, per million tokens, purchase), and with
+    the intervals of all its figures.
+
+    Parameters: closed, whether users wait for their answers before they ask again.
+    """
+    told = _with_money(item, _bill(book, where, item.gpus, item.watts, acquire))
+    return with_intervals(told, closed=closed)
 
 
 def _with_money(item: Outcome, bill: Bill | None) -> Outcome:

@@ -102,8 +102,10 @@ def trial(
         ),
     )  # fmt: skip
     book = price_book(currency, region=region, own=prices)
+    closed = arriving.concurrency > 0
     served = tuple(
-        replace(one, outcome=priced(one.outcome, service.case.platform, book, "rent"))
+        replace(one, outcome=priced(one.outcome, service.case.platform, book, "rent",
+                                    closed=closed))
         if one.counts.done else one  # without a token there is no price of one
         for one, service in zip(result.services, services, strict=True)
     )  # fmt: skip

@@ -17,6 +17,7 @@ from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import platform
 from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
+from tokenmill.planner.chances import ahead
 from tokenmill.planner.demand import demand_of
 from tokenmill.planner.plan import excess
 from tokenmill.planner.plan import plan as plan_of
@@ -207,6 +208,7 @@ def verify_plan(
     said += f"; {left} further kinds of hardware were not simulated" if left else ""
     return replace(
         plan, options=found, pareto=pareto(found), cheapest=first("cost"),
+        ahead=ahead(found, question.minimise, closed=plan.demand.rate_per_s == 0),
         refused=tuple(one for name, one in refused.items() if name not in best),
         fastest=first("latency"), greenest=first("energy"), notes=(*plan.notes, said),
     )  # fmt: skip
@@ -261,6 +263,8 @@ def _verified(question: Question, option: Option, book: PriceBook) -> tuple[Opti
                 f"{told.tpot_s.at(question.percentile):.3g} s at p{question.percentile:g}",
                 "looser limits, or another layout",
             ), runs  # fmt: skip
-    played = summed(question, where, tuple(answer.outcome for answer in answers), book)
+    closed = demand_of(question).rate_per_s == 0
+    outcomes = tuple(answer.outcome for answer in answers)
+    played = summed(question, where, outcomes, book, closed=closed)
     beyond = excess(question, played)
     return (played if beyond is None else beyond[1]), runs

@@ -77,6 +77,14 @@ PLAN_BEST = {
     "greenest": "greenest: {name}, {joules} J per token",
 }
 PLAN_FRONT = "on the Pareto front of money, speed and energy: {names}"
+PLAN_AHEAD = (
+    "{name} keeps its limits with probability {within}, and {better} than each of the others "
+    "with probability: {chances}"
+)
+PLAN_BETTER = {
+    "cost": "is cheaper", "energy": "needs less energy", "gpus": "needs fewer GPUs",
+    "latency": "is faster",
+}  # fmt: skip
 PLAN_REFUSED = "Not possible"
 PLAN_NOTHING = "Nothing on the list can do this."
 REFUSED_COLUMNS = ("hardware", "binding limit", "would work with")

@@ -119,6 +119,16 @@ def _print_best(out: Console, plan: Plan) -> None:
                 name=_named(option), hour=_money(option.per_hour), tpot=_seconds(option.tpot_s),
                 joules=f"{option.joules_per_output_token:.3g}",
             ))  # fmt: skip
+    goal = str(plan.question.get("minimise", "cost"))
+    chances = ", ".join(
+        f"{_named(option)} {chance:.2f}"
+        for option, chance in list(zip(plan.options, plan.ahead, strict=False))[1:]
+    )
+    if chances:
+        out.print(text.PLAN_AHEAD.format(
+            name=_named(plan.options[0]), better=text.PLAN_BETTER[goal], chances=chances,
+            within=f"{plan.options[0].within_limits:.2f}",
+        ))  # fmt: skip
     names = ", ".join(_named(option) for option in plan.pareto)
     out.print(text.PLAN_FRONT.format(names=names))
 
@@ -227,28 +237,35 @@ def _outcome_rows(outcome: Outcome) -> dict[str, str]:
     def rate(value: float) -> str:
         return f"{value:,.4g} tokens/s"
 
-    def within(key: str, words: str) -> str:
+    def within(key: str, words: str, shown: Callable[[float], str]) -> str:
         band = outcome.intervals.get(key)
-        if band is None:
+        if band is None or band.low == band.high:  # the load decides it, not the twin
             return words
-        low, high = (f"{x:,.4g}" for x in (band.low, band.high))
-        if key.endswith("_s") and not key.endswith("per_s"):
-            low, high = _seconds(band.low), _seconds(band.high)
-        return text.WITHIN.format(value=words, low=low, high=high)
+        return text.WITHIN.format(value=words, low=shown(band.low), high=shown(band.high))
+
+    def watts(value: float) -> str:
+        return format_si(value, "W")
+
+    def joules(value: float) -> str:
+        return f"{value:.3g} J"
 
     rows = {
-        "ttft": within("ttft_s", _spread(outcome.ttft_s)),
-        "tpot": within("tpot_s", _spread(outcome.tpot_s)),
-        "e2e": _spread(outcome.e2e_s),
-        "rate": within("output_tokens_per_s", rate(outcome.output_tokens_per_s)),
-        "per_gpu": rate(outcome.output_tokens_per_s_per_gpu),
-        "total": rate(outcome.total_tokens_per_s),
+        "ttft": within("ttft_s", _spread(outcome.ttft_s), _seconds),
+        "tpot": within("tpot_s", _spread(outcome.tpot_s), _seconds),
+        "e2e": within("e2e_s", _spread(outcome.e2e_s), _seconds),
+        "rate": within("output_tokens_per_s", rate(outcome.output_tokens_per_s), rate),
+        "per_gpu": within(
+            "output_tokens_per_s_per_gpu", rate(outcome.output_tokens_per_s_per_gpu), rate
+        ),
+        "total": within("total_tokens_per_s", rate(outcome.total_tokens_per_s), rate),
         "requests": f"{outcome.requests_per_s:,.4g} a second",
         "batch": f"{outcome.batch:,.3g} of each instance, busy {outcome.utilisation:.0%}",
         "memory": _memory_words(outcome.memory),
-        "gpu_watts": within("gpu_watts", format_si(outcome.gpu_watts, "W")),
-        "watts": format_si(outcome.watts, "W"),
-        "joules": within("joules_per_output_token", f"{outcome.joules_per_output_token:.3g} J"),
+        "gpu_watts": within("gpu_watts", watts(outcome.gpu_watts), watts),
+        "watts": within("watts", watts(outcome.watts), watts),
+        "joules": within(
+            "joules_per_output_token", joules(outcome.joules_per_output_token), joules
+        ),
         "money": outcome_money(outcome),
         "limit": outcome.limiting,
         "weakest": outcome.kind,

@@ -1,0 +1,221 @@
+"""Bands of residuals that hold for groups nobody measured yet: conformal quantiles over groups.
+
+The quantiles of a cell are taken at the level at which groups that are left out (a publication, a
+GPU) still lie inside in 80 % of the cases: a group's bias is part of what an interval must hold.
+Reference: Dunn, Wasserman, Ramdas 2023, doi:10.1080/01621459.2022.2060112.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.evidence.calibration import Constant, Origin, render
+from tokenmill.evidence.interval import DISTANCES, Band, Distance, widened
+from tokenmill.evidence.residuals import Residuals
+
+__all__ = ["Cell", "cells", "coverage", "interval_file", "shared_errors"]
+
+Names = NDArray[np.str_]
+Floats = NDArray[np.float64]
+
+_TARGET = 0.8
+_LEVELS = np.linspace(0.70, 0.99, 59)
+_LEAST_ROWS, _LEAST_GROUPS = 12, 3  # of a cell of its own
+_WIDEST = 3.0
+_READ = "2026-11-28"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The band of a quantity (under a condition) at a distance, and the rows behind it."""
+
+    band: Band
+    rows: int
+    groups: int
+
+
+def coverage(values: Floats, weight: Floats, groups: Names, levels: Floats) -> Floats:
+    """Weight of rows inside the quantiles of the other groups, over all weight, at each level."""
+    inside = np.zeros(len(levels))
+    for name in np.unique(groups):
+        out = groups == name
+        low, high = _ends(values[~out], weight[~out], levels)
+        held = (values[out] >= low[:, None]) & (values[out] <= high[:, None])
+        inside += held @ weight[out]
+    share: Floats = inside / weight.sum()
+    return share
+
+
+def _ends(values: Floats, weight: Floats, levels: Floats) -> tuple[Floats, Floats]:
+    """The ends of central levels of a weighted sample."""
+    order = np.argsort(values)
+    share = weight[order]
+    at = (np.cumsum(share) - 0.5 * share) / share.sum()
+    tails = 0.5 * (1.0 - levels)
+    return np.interp(tails, at, values[order]), np.interp(1.0 - tails, at, values[order])
+
+
+def quantiles(values: Floats, weight: Floats, level: float) -> tuple[float, float, float]:
+    """Weighted quantiles: the lower end, the median and the upper end of a central level."""
+    low, high = _ends(values, weight, np.array([level, 0.0]))
+    return float(low[0]), float(low[1]), float(high[0])
+
+
+def _band(rows: Residuals, groups: Names) -> Band:
+    """The band at the level whose left-out groups are covered as wanted; it holds its prediction.
+
+    Where there is a single group, models are left out instead.
+    """
+    if len(np.unique(groups)) < 2:
+        groups = rows.model
+    level = 0.9
+    if len(np.unique(groups)) >= 2:
+        enough = coverage(rows.log, rows.weight, groups, _LEVELS) >= _TARGET
+        level = float(_LEVELS[np.argmax(enough)]) if enough.any() else float(_LEVELS[-1])
+    low, middle, high = np.exp(quantiles(rows.log, rows.weight, level))
+    return Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
+
+
+def _groups(rows: Residuals, near: Distance) -> Names:
+    """What is left out together: a publication's rows of a GPU; or a GPU, whoever measured it."""
+    if near == "measured":
+        return np.char.add(np.char.add(rows.publication, "/"), rows.gpu)
+    return rows.gpu
+
+
+def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
+    """Bands by "quantity/condition/distance" and "quantity/distance".
+
+    Parameters: rows, residuals of a family; far, those of predictions by another architecture.
+    """
+    found: dict[str, Cell] = {}
+    for quantity in sorted(set(rows.quantity.tolist())):
+        mine = rows.where((rows.quantity == quantity) & (rows.quality != "c"))
+        if not mine.log.size:
+            mine = rows.where(rows.quantity == quantity)
+        factor = _farther(mine, far.where((far.quantity == quantity) & (far.quality != "c")))
+        names = {quantity: mine}
+        for condition in sorted(set(mine.condition.tolist())):
+            part = mine.where(mine.condition == condition)
+            many = len(np.unique(_groups(part, "measured"))) >= _LEAST_GROUPS
+            if part.log.size >= _LEAST_ROWS and many:
+                names[f"{quantity}/{condition}"] = part
+        for name, part in names.items():
+            found |= {f"{name}/{near}": cell for near, cell in _three(part, factor).items()}
+    return found
+
+
+def _three(rows: Residuals, factor: float) -> dict[Distance, Cell]:
+    """The bands of a cell at each distance; farther ones are never narrower."""
+    by_source, by_gpu = (_band(rows, _groups(rows, near)) for near in DISTANCES[:2])
+    wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
+    bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
+    count = len(np.unique(_groups(rows, "measured")))
+    return {near: Cell(band, rows.log.size, count) for near, band in bands.items()}
+
+
+def _farther(rows: Residuals, far: Residuals) -> float:
+    """How much wider residuals are where an architecture follows a relative's constants."""
+    both = set(zip(rows.id.tolist(), rows.metric.tolist(), strict=True))
+    kept = [key in both for key in zip(far.id.tolist(), far.metric.tolist(), strict=True)]
+    far = far.where(np.array(kept, dtype=bool))
+    known = set(zip(far.id.tolist(), far.metric.tolist(), strict=True))
+    same = [key in known for key in zip(rows.id.tolist(), rows.metric.tolist(), strict=True)]
+    near = rows.where(np.array(same, dtype=bool))
+    if near.log.size < _LEAST_ROWS:
+        return 1.5
+    spread = [_band(x, x.gpu).spread for x in (far, near)]
+    return float(np.clip(spread[0] / max(spread[1], 1e-6), 1.0, _WIDEST))
+
+
+def _weak(rows: Residuals, found: Mapping[str, Cell]) -> float:
+    """How much wider weak measurements ("c") lie than the rest, over all quantities."""
+    weak = rows.where(rows.quality == "c")
+    off = []
+    for quantity, value in zip(weak.quantity.tolist(), weak.log.tolist(), strict=True):
+        cell = found.get(f"{quantity}/measured")
+        if cell:
+            middle, high = np.log(cell.band.middle), np.log(cell.band.high)
+            off.append(abs(value - middle) / max(high - middle, 1e-6))
+    return float(np.clip(np.quantile(off, _TARGET), 1.0, _WIDEST)) if len(off) > 20 else 1.0
+
+
+def shared_errors(rows: Residuals) -> dict[str, float]:
+    """Correlation of errors of two predictions for one model, engine and client.
+
+    "same-gpu": intraclass, of the rows of one GPU; "other-gpu": of the means of different GPUs.
+    """
+    rows = rows.where(np.isin(rows.quantity, ["tpot", "rate", "decode"]) & (rows.quality != "c"))
+    if rows.log.size < _LEAST_ROWS:
+        return {}
+    spread = float(np.var(rows.log))
+    client = np.char.add(np.char.add(rows.publication, rows.engine), rows.model)
+    between, pairs = _pairs(rows.log - rows.log.mean(), client, rows.gpu)
+    within, same = _pairs(rows.log - rows.log.mean(), np.char.add(client, rows.gpu), rows.id)
+    found = {}
+    if pairs:
+        found["other-gpu"] = float(np.clip(between / pairs / spread, 0.0, 0.95))
+    if same:
+        found["same-gpu"] = float(np.clip(within / same / spread, found.get("other-gpu", 0), 0.95))
+    return found
+
+
+def _pairs(values: Floats, group: Names, member: Names) -> tuple[float, float]:
+    """(sum of products, count) of the means of the members of a group, each pair once."""
+    products = count = 0.0
+    for name in np.unique(group):
+        mine = group == name
+        means = [values[mine & (member == one)].mean() for one in np.unique(member[mine])]
+        if len(means) > 1:
+            total, squares = float(np.sum(means)), float(np.sum(np.square(means)))
+            pairs = 0.5 * len(means) * (len(means) - 1)
+            share = len(means) / pairs  # a group counts as its members, not as their pairs
+            products += 0.5 * (total**2 - squares) * share
+            count += pairs * share
+    return products, count
+
+
+def interval_file(name: str, rows: Residuals, far: Residuals) -> str:
+    """The text of interval-NAME.toml."""
+    found = cells(rows, far)
+    constants = {}
+    for key, cell in found.items():
+        band = cell.band
+        note = f"{cell.rows} rows, {cell.groups} groups"
+        constants[f'"{key}"'] = Constant(band.middle, band.low, band.high, "", "residuals", note)
+    weak = _weak(rows, found)
+    constants['"widening/c"'] = Constant(weak, weak, weak, "", "residuals")
+    for key, value in shared_errors(rows).items():
+        constants[f'"shared/{key}"'] = Constant(value, value, value, "", "residuals")
+    constants |= _seen(rows)
+    return render(
+        f"{name.capitalize()}: p10, median and p90 of measured over predicted", "interval",
+        constants, {"residuals": _RESIDUALS, "rows": _COUNT},
+    )  # fmt: skip
+
+
+_RESIDUALS = Origin(
+    "measured", "residuals of published measurements, groups left out", _READ,
+    note="quantiles at the level that holds 80 % of groups left out: publications of a GPU "
+    "(measured), GPUs (architecture); specification: wider by as much as predictions are worse "
+    "with another architecture's constants",
+)  # fmt: skip
+_COUNT = Origin("derived", "rows that were measured", _READ)
+
+
+def _seen(rows: Residuals) -> dict[str, Constant]:
+    """Rows by GPU and model, and by architecture: what counts as measured."""
+    counts: dict[str, int] = {}
+    first = np.unique(rows.id, return_index=True)[1]
+    for at in first.tolist():
+        gpu, model = rows.gpu[at], rows.model[at]
+        for key in (f"rows/{gpu}/{model}", f"rows/{rows.architecture[at]}"):
+            counts[key] = counts.get(key, 0) + 1
+    return {
+        f'"{key}"': Constant(number, number, number, "", "rows")
+        for key, number in sorted(counts.items())
+    }
