@@ -17,7 +17,7 @@ from tokenmill.evidence.calibration import Constant, Origin, render
 from tokenmill.evidence.interval import DISTANCES, Band, Distance, widened
 from tokenmill.evidence.residuals import Residuals
 
-__all__ = ["Cell", "cells", "coverage", "interval_file", "shared_errors"]
+__all__ = ["Cell", "cells", "coverage", "held_out", "interval_file", "shared_errors"]
 
 Names = NDArray[np.str_]
 Floats = NDArray[np.float64]
@@ -82,9 +82,7 @@ def _band(rows: Residuals, groups: Names) -> Band:
 
 def _groups(rows: Residuals, near: Distance) -> Names:
     """What is left out together: a publication's rows of a GPU; or a GPU, whoever measured it."""
-    if near == "measured":
-        return np.char.add(np.char.add(rows.publication, "/"), rows.gpu)
-    return rows.gpu
+    return rows.source if near == "measured" else rows.gpu
 
 
 def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
@@ -101,7 +99,7 @@ def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
         names = {quantity: mine}
         for condition in sorted(set(mine.condition.tolist())):
             part = mine.where(mine.condition == condition)
-            many = len(np.unique(_groups(part, "measured"))) >= _LEAST_GROUPS
+            many = len(np.unique(part.source)) >= _LEAST_GROUPS
             if part.log.size >= _LEAST_ROWS and many:
                 names[f"{quantity}/{condition}"] = part
         for name, part in names.items():
@@ -114,7 +112,7 @@ def _three(rows: Residuals, factor: float) -> dict[Distance, Cell]:
     by_source, by_gpu = (_band(rows, _groups(rows, near)) for near in DISTANCES[:2])
     wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
     bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
-    count = len(np.unique(_groups(rows, "measured")))
+    count = len(np.unique(rows.source))
     return {near: Cell(band, rows.log.size, count) for near, band in bands.items()}
 
 
@@ -130,6 +128,39 @@ def _farther(rows: Residuals, far: Residuals) -> float:
         return 1.5
     spread = [_band(x, x.gpu).spread for x in (far, near)]
     return float(np.clip(spread[0] / max(spread[1], 1e-6), 1.0, _WIDEST))
+
+
+def held_out(rows: Residuals, far: Residuals) -> dict[str, dict[str, float]]:
+    """Share of rows inside bands made without their group, by kind of group and quantity.
+
+    Parameters: as of `cells`. Without the publication the bands of the distance "measured" are
+    asked, without the GPU or the model those of "architecture".
+    """
+    asked: tuple[tuple[str, Names, Distance], ...] = (
+        ("publication", rows.publication, "measured"), ("gpu", rows.gpu, "architecture"),
+        ("model", rows.model, "architecture"),
+    )  # fmt: skip
+    return {name: _held(rows, far, groups, near) for name, groups, near in asked}
+
+
+def _held(rows: Residuals, far: Residuals, groups: Names, near: Distance) -> dict[str, float]:
+    inside = np.full(rows.log.size, np.nan)
+    for name in np.unique(groups):
+        out = groups == name
+        found = cells(rows.where(~out), far.where(far.gpu != name))
+        weak = _weak(rows.where(~out), found)
+        for at in np.flatnonzero(out):
+            quantity, condition = rows.quantity[at], rows.condition[at]
+            names = (f"{quantity}/{condition}/{near}", f"{quantity}/{near}")
+            cell = next((found[key] for key in names if key in found), None)
+            if cell is not None:
+                band = widened(cell.band, weak) if rows.quality[at] == "c" else cell.band
+                inside[at] = band.low <= np.exp(rows.log[at]) <= band.high
+    known = np.isfinite(inside)
+    return {
+        str(quantity): float(inside[known & (rows.quantity == quantity)].mean())
+        for quantity in np.unique(rows.quantity[known])
+    }
 
 
 def _weak(rows: Residuals, found: Mapping[str, Cell]) -> float:

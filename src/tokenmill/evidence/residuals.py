@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,8 @@ _ALIKE = "as-relative-"
 
 @dataclass(frozen=True)
 class Residuals:
-    """Rows and metrics of measurements with a prediction, as columns of equal length.
-
-    log: logarithm of measured over predicted; family_weight: a publication's rows of one GPU and
-    model weigh as the root of their number, so that a long sweep does not drown a short one.
-    """
+    """Rows and metrics of measurements with a prediction, as columns of equal length; log is the
+    logarithm of measured over predicted."""
 
     id: Names
     metric: Names
@@ -56,15 +54,25 @@ class Residuals:
 
     def where(self, mask: NDArray[np.bool_]) -> Residuals:
         """The rows of a mask."""
-        return Residuals(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+        part = Residuals(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+        for name in ("weight", "source"):  # as among all rows
+            part.__dict__[name] = getattr(self, name)[mask]
+        return part
 
-    @property
+    @cached_property
     def weight(self) -> Floats:
-        """Weight of each row: one over the root of the rows of its block."""
+        """Weight of each row: one over the root of the rows of its publication, GPU and model, so
+        that a long sweep does not drown a short one."""
         block = np.char.add(np.char.add(self.publication, self.gpu), self.model)
         _, at, counts = np.unique(block, return_inverse=True, return_counts=True)
         weight: Floats = 1.0 / np.sqrt(counts[at.reshape(-1)].astype(np.float64))
         return weight
+
+    @cached_property
+    def source(self) -> Names:
+        """Publication and GPU of each row."""
+        found: Names = np.char.add(np.char.add(self.publication, "/"), self.gpu)
+        return found
 
 
 def residuals_of(scored: Sequence[Scored]) -> Residuals:

@@ -11,6 +11,7 @@ NEW = "Add a record of your own."
 NEW_MODEL = "Add a model from its Hugging Face config.json (read locally, no network)."
 CHECK = "Read and check every record, or the files you name."
 DEMO = "Plan Llama-3.3-70B for an hour of real conversation traffic over eight kinds of GPU."
+FIT = "Fit calibration files on a folder of measurements; each with range, rows and residuals."
 SCORE = "Hold predictions against measured rows of a CSV file."
 
 OPTION = {
@@ -41,6 +42,9 @@ OPTION = {
     "json": "print the answer as JSON",
     "version": "print the version",
     "measurements": "measurements in the documented schema (CSV); - = standard input",
+    "subjects": "kernels, collectives, power, images, serving, intervals; none = all of them",
+    "shared": "folder that holds measurements and silicon",
+    "fit_out": "catalogue folder to write to (default: the first folder of TOKENMILL_CATALOG)",
     "score_json": "write one object per row and metric to this file; - = standard output",
     "on": "the GPU or system",
     "tp": "tensor parallel degree", "pp": "pipeline stages",
