@@ -16,6 +16,8 @@ from tokenmill.interface.cli.reference import reference
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLES = sorted(DOCS.glob("examples/*.toml"))
 COMMAND = re.compile(r"^#\s+tokenmill (.+)$", re.MULTILINE)
+LINE = re.compile(r"^    tokenmill (.+?)(?:\s+#.*)?$", re.MULTILINE)
+SAID = [found[1] for found in LINE.finditer((DOCS / "money.md").read_text(encoding="utf-8"))]
 SOLVER = importlib.util.find_spec("highspy") is not None
 
 
@@ -41,3 +43,10 @@ def test_an_example_runs_by_the_command_it_names(
     done = CliRunner().invoke(app, shlex.split(command[1]))
     assert done.exit_code == 0, done.exception or done.output
     assert len(done.stdout.splitlines()) > 10
+
+
+@pytest.mark.parametrize("command", [one for one in SAID if "examples" not in one])
+def test_a_command_of_the_money_page_answers(command: str) -> None:
+    done = CliRunner().invoke(app, shlex.split(command))
+    assert done.exit_code == 0, done.exception or done.output
+    assert done.stdout.strip()

@@ -53,7 +53,9 @@ def test_unknown_names_get_the_nearest(name: str, expected: str) -> None:
 
 
 def test_unknown_names_far_from_everything_get_a_way_on() -> None:
-    assert "tokenmill show" in str(UnknownName("model", "zzzz", ["llama"]))
+    many = [f"llama-{number}" for number in range(100)]
+    assert "tokenmill show" in str(UnknownName("model", "zzzz", many))
+    assert "known: llama" in str(UnknownName("model", "zzzz", ["llama"]))
     assert "tokenmill show" in str(UnknownName("model", "", []))
 
 

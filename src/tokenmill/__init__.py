@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tokenmill.planner.answer import Plan as Plan
     from tokenmill.planner.answer import Refusal as Refusal
     from tokenmill.planner.buy import ask as buy
+    from tokenmill.planner.cost import ask as cost_of
     from tokenmill.planner.fleet import ask as fleet
     from tokenmill.planner.growth import ask as growth
     from tokenmill.planner.plan import ask as plan
@@ -55,6 +56,7 @@ _PUBLIC = {
     "accelerator": ("catalog.load", "accelerator"),
     "buy": ("planner.buy", "ask"),
     "can_run": ("planner.single", "can_run"),
+    "cost_of": ("planner.cost", "ask"),
     "errors": ("errors", ""),
     "estimate": ("planner.single", "estimate"),
     "fleet": ("planner.fleet", "ask"),
@@ -69,8 +71,8 @@ _PUBLIC = {
 
 __all__ = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "buy", "can_run", "errors", "estimate", "fleet", "growth", "model", "plan",
-    "score", "simulate", "system", "units",
+    "accelerator", "buy", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "model",
+    "plan", "score", "simulate", "system", "units",
 ]  # fmt: skip
 
 

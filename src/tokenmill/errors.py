@@ -51,6 +51,9 @@ class InputError(TokenmillError, ValueError):
     """The question is wrong: mend it and ask again."""
 
 
+_FEW = 15  # names that are listed where none is near
+
+
 class UnknownName(InputError):
     """A name that no record carries; offers the nearest ones."""
 
@@ -63,6 +66,8 @@ class UnknownName(InputError):
         self.suggestions = [folded[key] for key in (close + contained)[:3]]
         if self.suggestions:
             hint = f"did you mean {', '.join(self.suggestions)}?"
+        elif 0 < len(pool) <= _FEW:
+            hint = f"known: {', '.join(pool)}"
         else:
             hint = "list them with: tokenmill show"
         super().__init__(f'unknown {kind} "{name[:80]}"; {hint}')

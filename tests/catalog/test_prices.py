@@ -215,3 +215,17 @@ def test_most_cards_for_a_desk_have_a_price() -> None:
 def test_a_used_price_is_a_range() -> None:
     used = [one for card in desktop_cards() for one in prices(card, ("purchase-used",))]
     assert used and all(one.low < one.amount < one.high for one in used)
+
+
+def test_a_price_file_of_the_user_may_use_an_alias(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices" / "mine.toml").write_text(
+        'prices = [{ item = "h100", kind = "purchase-new", value = "$28,000", per = "unit", '
+        'date = "2026-11", source = "offer" }]\n[sources.offer]\nkind = "measured"\n'
+        'title = "Offer of a dealer"\nread = "2026-11-28"\n', encoding="utf-8",
+    )  # fmt: skip
+    monkeypatch.setenv("TOKENMILL_CATALOG", str(tmp_path))
+    found = [one.amount for one in prices("h100-sxm", ("purchase-new",))]
+    assert 28_000.0 in found and found[0] == 28_000.0

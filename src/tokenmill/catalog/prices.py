@@ -29,6 +29,7 @@ __all__ = [
     "Price",
     "first_day",
     "given",
+    "is_stale",
     "price",
     "prices",
 ]
@@ -98,11 +99,20 @@ class Price(BaseModel):
 
     def age_days(self, on: datetime.date) -> int:
         """Days [d] from the first day the date can mean to `on`; never negative."""
-        return max(0, (on - first_day(self.date)).days)
+        return _age_days(self.date, on)
 
     def is_stale(self, on: datetime.date) -> bool:
         """Whether the price is older than a year on that day."""
-        return self.age_days(on) > _STALE_DAYS
+        return is_stale(self.date, on)
+
+
+def is_stale(date: str, on: datetime.date) -> bool:
+    """Whether a price of that date is older than a year on a day. Raises: InputError."""
+    return _age_days(date, on) > _STALE_DAYS
+
+
+def _age_days(date: str, on: datetime.date) -> int:
+    return max(0, (on - first_day(date)).days)
 
 
 def first_day(text: str) -> datetime.date:
@@ -247,7 +257,7 @@ def _by_item() -> Mapping[str, tuple[Price, ...]]:
 def _index(user_folders: str) -> dict[str, tuple[Price, ...]]:
     index: dict[str, tuple[Price, ...]] = {}
     for entry in _read_all(user_folders):
-        for item in entry.items:
+        for item in {_known_slug(item, user_folders) for item in entry.items}:
             index[item] = (*index.get(item, ()), entry)
     return index
 

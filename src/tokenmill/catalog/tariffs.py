@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tokenmill.catalog.figure import Source
 from tokenmill.catalog.load import files, read_toml, resolve, sources
-from tokenmill.catalog.prices import first_day
+from tokenmill.catalog.prices import first_day, is_stale
 from tokenmill.errors import BadRecord, InputError
 from tokenmill.units import parse_any
 
@@ -39,6 +40,10 @@ class Tariff(BaseModel):
     high_per_kwh: Hours
     region: str = ""
     note: str = ""
+
+    def is_stale(self, on: datetime.date) -> bool:
+        """Whether the tariff is older than a year on that day."""
+        return is_stale(self.date, on)
 
 
 def flat(name: str, per_kwh: float, currency: str, date: str, source: Source) -> Tariff:

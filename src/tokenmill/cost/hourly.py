@@ -6,11 +6,11 @@ import datetime
 import math
 from dataclasses import dataclass
 
-from tokenmill.catalog.prices import BUY, Price, price
+from tokenmill.catalog.prices import BUY, Price, price, prices
 from tokenmill.cost.exchange import Rates
 from tokenmill.cost.money import Line, Money, Statement
 from tokenmill.cost.ownership import HOURS_PER_YEAR, Ownership, owning_per_year
-from tokenmill.errors import InputError, NoPrice
+from tokenmill.errors import InputError
 
 __all__ = [
     "Running",
@@ -22,6 +22,9 @@ __all__ = [
     "purchase_price",
     "rented_per_hour",
 ]
+
+
+_LISTED = ("purchase-launch", "purchase-quoted")  # prices that no shop may ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,23 @@ def as_money(entry: Price, rates: Rates, currency: str, today: datetime.date) ->
 
 
 def purchase_price(
-    machine: str, accelerator: str, gpus: int, *, region: str | None = None
-) -> tuple[Price, int]:
+    machine: str, accelerator: str, gpus: int, *, region: str | None = None,
+    today: datetime.date | None = None,
+) -> tuple[Price, int]:  # fmt: skip
     """The purchase price to use, and how many of it make the machine.
 
     Parameters: machine, slug of a system ("" for none); accelerator, slug of its GPU; gpus in
     the machine; region. Returns: (price, count): (rack, 1) where the machine has a price of
-    its own, else (one GPU, gpus), which leaves the host out. Raises: NoPrice.
+    its own, else (one GPU, gpus), which leaves the host out. On a day `today`, street prices of
+    the last year come before older ones, whatever their kind and region. Raises: NoPrice.
     """
-    try:
-        if machine:
-            return price(machine, BUY, region=region), 1
-    except NoPrice:
-        pass
-    return price(accelerator, BUY, region=region), gpus
+    for item, count in ((machine, 1), (accelerator, gpus)):
+        found = prices(item, BUY, region=region, date=today) if item else ()
+        if found and today is not None:
+            return min(found, key=lambda one: (one.kind in _LISTED, one.is_stale(today))), count
+        if found:
+            return found[0], count
+    return price(accelerator, BUY, region=region, date=today), gpus
 
 
 def rented_per_hour(line: Line, gpus: int) -> Statement:

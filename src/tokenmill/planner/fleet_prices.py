@@ -77,7 +77,7 @@ class _Desk:
         try:
             entry, count = purchase_price(
                 slug, where.accelerator.slug, where.machine_gpus,
-                region=self.scenario.region or None,
+                region=self.scenario.region or None, today=self.today,
             )  # fmt: skip
         except NoPrice:
             raise NoPrice(
@@ -99,8 +99,9 @@ class _Desk:
         place = catalogue_site(site.place)
         found = tariff(place.tariff) if place.tariff else local_tariff(
             place.electricity, place.electricity_kind)  # fmt: skip
+        age = ", older than a year" if found.is_stale(self.today) else ""
         self.notes.append(
-            f"{name}: electricity by {found.name}, {found.date}, {found.source.title}"
+            f"{name}: electricity by {found.name}, {found.date}, {found.source.title}{age}"
         )
         return self.convert(mean_per_kwh(found), key)
 

@@ -62,16 +62,18 @@ class PriceBook:
     def purchase(self, where: Platform, gpus: int) -> tuple[Money, Price]:
         """What buying the machines for `gpus` GPUs costs. Raises: NoPrice."""
         accelerator = where.accelerator.slug
+        machine = where.name if where.name == where.system.slug else ""
+        machines = math.ceil(gpus / where.machine_gpus)
         own = [item for item in self.own if item.per == "unit"]
-        if any(where.name in item.items or accelerator in item.items for item in own):
-            entry, count = price(accelerator, extra=own, kinds=("purchase-new",)), gpus
-        else:
-            machine = where.name if where.name == where.system.slug else ""
-            entry, each = purchase_price(
-                machine, accelerator, where.machine_gpus, region=self.region or None
-            )
-            machines = math.ceil(gpus / where.machine_gpus)
-            count = machines if each == 1 and machine else gpus
+        for name, count in ((machine, machines), (accelerator, gpus)):
+            stated = [item for item in own if name in item.items]
+            if stated:
+                return self.exchange.price(stated[-1], self.currency) * count, stated[-1]
+        entry, each = purchase_price(
+            machine, accelerator, where.machine_gpus, region=self.region or None,
+            today=self.today,
+        )  # fmt: skip
+        count = machines if each == 1 and machine else gpus
         return self.exchange.price(entry, self.currency) * count, entry
 
     def _rented(self, where: Platform, gpus: int, facility_w: float) -> Bill:

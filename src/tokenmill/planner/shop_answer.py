@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Any
-
-from pydantic import BaseModel
 
 from tokenmill.catalog.boards import Board
 from tokenmill.catalog.figure import Figure
 from tokenmill.catalog.prices import Price
 from tokenmill.cost.exchange import Rate
 from tokenmill.cost.money import Money, Statement
+from tokenmill.planner.plain import plain
 from tokenmill.planner.shop_money import CardPrice, Costs, hours_per_year, pc_yearly
 from tokenmill.planner.shop_question import Job
 from tokenmill.planner.shop_use import Use
@@ -231,45 +229,17 @@ class Shop:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, every figure in its base unit, money as amount and currency."""
-        plain: dict[str, Any] = _plain(self)
-        for told, offer in zip(plain["offers"], self.offers, strict=True):
-            told["runs"] = offer.runs
-            told["purchase"] = _plain(offer.purchase)
-            told["yearly"] = _statement(offer.yearly)
-            told["between"] = _plain(offer.between)
-            told["shares"] = _plain(offer.shares)
-            told["unit_costs"] = _plain(offer.unit_costs)
-            told["scores"] = {goal: offer.score(goal) for goal in ("money", "power", "speed")}
-        plain["pc_yearly"] = _money(self.pc_yearly)
+        told: dict[str, Any] = plain(self)
+        for row, offer in zip(told["offers"], self.offers, strict=True):
+            row["runs"] = offer.runs
+            row["purchase"] = plain(offer.purchase)
+            row["yearly"] = plain(offer.yearly)
+            row["between"] = plain(offer.between)
+            row["shares"] = plain(offer.shares)
+            row["unit_costs"] = plain(offer.unit_costs)
+            row["scores"] = {goal: offer.score(goal) for goal in ("money", "power", "speed")}
+        told["pc_yearly"] = plain(self.pc_yearly)
         for goal in ("money", "power", "speed"):
             best = self.best(goal)
-            plain[f"best_{goal}"] = None if best is None else best.card
-        return plain
-
-
-def _statement(statement: Statement) -> dict[str, Any]:
-    return {
-        "lines": [{"label": one.label, "basis": one.basis, **_money(one.money)}
-                  for one in statement.lines],
-        "total": _money(statement.total),
-    }  # fmt: skip
-
-
-def _money(amount: Money) -> dict[str, Any]:
-    return {"amount": amount.amount, "currency": amount.currency}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Money):
-        return _money(value)
-    if isinstance(value, Fraction):
-        return float(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+            told[f"best_{goal}"] = None if best is None else best.card
+        return told

@@ -17,7 +17,16 @@ from tokenmill.simulator.cases import language_model
 from tokenmill.units import parse
 from tokenmill.work.precision import weight_format
 
-__all__ = ["GROUPS", "UNMODELLED", "Job", "ShopQuestion", "jobs_of", "shop_question"]
+__all__ = [
+    "GROUPS",
+    "UNMODELLED",
+    "Job",
+    "ShopQuestion",
+    "first_wrong",
+    "job_of",
+    "jobs_of",
+    "shop_question",
+]
 
 Goal = Literal["money", "power", "speed"]
 
@@ -149,15 +158,23 @@ def shop_question(**given: Any) -> ShopQuestion:
     try:
         return ShopQuestion(**given)
     except ValidationError as problem:
-        error = problem.errors()[0]
-        where = ".".join(str(part) for part in error["loc"])
-        words = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "literal_error":
-            known = error["ctx"]["expected"].replace("'', ", "")
-            words = f"must be {known}, not {str(error['input'])[:40]!r}"
-        if error["type"] == "extra_forbidden":
-            words = f"unknown key; known: {', '.join(ShopQuestion.model_fields)}"
-        raise InputError(f"{where}: {words}" if where else words) from None
+        raise first_wrong(problem, ShopQuestion) from None
+
+
+def first_wrong(problem: ValidationError, asked: type[BaseModel]) -> InputError:
+    """The first thing that is wrong with a question, in one line, a wrong key first."""
+    errors = sorted(problem.errors(), key=lambda one: one["type"] == "missing")
+    error = errors[0]
+    where = ".".join(str(part) for part in error["loc"])
+    words = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "literal_error":
+        known = error["ctx"]["expected"].replace("'', ", "")
+        words = f"must be {known}, not {str(error['input'])[:40]!r}"
+    if error["type"] == "missing":
+        words = "must be given"
+    if error["type"] == "extra_forbidden":
+        words = f"unknown key; known: {', '.join(asked.model_fields)}"
+    return InputError(f"{where}: {words}" if where else words)
 
 
 def jobs_of(question: ShopQuestion) -> tuple[tuple[Job, ...], tuple[str, ...], float]:
@@ -169,7 +186,7 @@ def jobs_of(question: ShopQuestion) -> tuple[tuple[Job, ...], tuple[str, ...], f
     """
     texts = [one for text in question.jobs for one in GROUPS.get(text.lower(), (text,))]
     unmodelled = [UNMODELLED[text.lower()] for text in texts if text.lower() in UNMODELLED]
-    drafts = [_job(text) for text in texts if text.lower() not in UNMODELLED]
+    drafts = [job_of(text) for text in texts if text.lower() not in UNMODELLED]
     jobs, hours = _with_hours(tuple(dict.fromkeys(drafts)), question.hours)
     on_hours = max(_ON_HOURS, hours) if question.on_hours is None else question.on_hours
     if on_hours < hours - 1e-9:
@@ -198,8 +215,8 @@ def _with_hours(drafts: Sequence[Job], asked: float | None) -> tuple[tuple[Job, 
     return spread, sum(job.hours for job in spread)
 
 
-def _job(text: str) -> Job:
-    """A job as written; hours 0 where none are stated."""
+def job_of(text: str) -> Job:
+    """A job as written; hours 0 where none are stated. Raises: InputError, UnknownName."""
     body, equals, hours_text = text.partition("=")
     name, *details = body.split(":")
     name, at, form = name.partition("@")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenmill.planner.question import Question
     from tokenmill.planner.search import Choice
 
-__all__ = ["priced", "summed", "tell"]
+__all__ = ["prefill_share", "priced", "summed", "tell"]
 
 
 def tell(
@@ -101,7 +101,7 @@ def _with_money(item: Outcome, bill: Bill | None) -> Outcome:
     if bill is None:
         return replace(item, notes=(*item.notes, f"no price on record for {item.accelerator}"))
     busy = max(item.utilisation, 1e-9)
-    share = _prefill_share(item)
+    share = prefill_share(item)
     tokens = per_million_tokens(
         bill.per_hour, item.input_tokens_per_s / busy, item.output_tokens_per_s / busy,
         prefill_share=share, utilisation=busy,
@@ -128,7 +128,7 @@ def _with_money(item: Outcome, bill: Bill | None) -> Outcome:
     return replace(item, money=money)
 
 
-def _prefill_share(item: Outcome) -> float:
+def prefill_share(item: Outcome) -> float:
     """Share of the busy time that prompts take: their part of a request's own step time."""
     prefill = sum(share.seconds for share in item.prefill)
     decode = sum(share.seconds for share in item.decode)

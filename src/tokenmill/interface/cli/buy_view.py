@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tokenmill.cost.money import CURRENCIES, Money, Statement
 from tokenmill.interface.cli import buy_text as text
-from tokenmill.interface.cli.buy_page import Page, Row
 from tokenmill.interface.cli.buy_words import (
     draw,
     form,
@@ -21,6 +20,7 @@ from tokenmill.interface.cli.buy_words import (
     remedies,
     watts,
 )
+from tokenmill.interface.cli.page import Page, Row
 from tokenmill.placement.engines import engine
 from tokenmill.planner.shop_images import picture_of
 from tokenmill.planner.shop_use import ENGINE
