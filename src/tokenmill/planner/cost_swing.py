@@ -10,8 +10,8 @@ from tokenmill.cost.ownership import Ownership
 from tokenmill.cost.sensitivity import Range, Swing, tornado
 
 if TYPE_CHECKING:
-    from tokenmill.planner.cost import Desk
     from tokenmill.planner.cost_answer import Way
+    from tokenmill.planner.cost_desk import Desk
 
 __all__ = ["tornado_of"]
 
