@@ -103,3 +103,21 @@ def test_options_win_over_the_file(scenario: Path) -> None:
     assert (plain["seed"], plain["samples"]) == (7, 25)
     with pytest.raises(TokenmillError, match=r"growth\.toml: samples"):
         run(scenario, "--samples", "0")
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_plot_is_drawn_the_same_twice(scenario: Path, tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = []
+    for name in ("one", "two"):
+        target = tmp_path / f"{name}.{kind}"
+        assert run(scenario, "--plot", target).exit_code == 0
+        drawn.append(target.read_bytes())
+    assert drawn[0] == drawn[1] and len(drawn[0]) > 5000
+    if kind == "svg":
+        assert b"power at the meter" in drawn[0] and b"cautious" in drawn[0]
+
+
+def test_a_plot_of_another_kind_is_refused_before_the_work(scenario: Path) -> None:
+    with pytest.raises(TokenmillError, match=r"\.svg"):
+        run(scenario, "--plot", "plot.txt")

@@ -26,8 +26,8 @@ from tokenmill.cost.exchange import Rates
 from tokenmill.errors import Unsupported
 
 __all__ = [
-    "MOORE_DOUBLING_YEARS", "Curve", "Formats", "Generation", "curves", "fitted", "frontier",
-    "generations", "speed",
+    "MOORE_DOUBLING_YEARS", "Curve", "Formats", "Generation", "basis_of", "curves", "fitted",
+    "frontier", "generations", "speed",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -220,12 +220,14 @@ def _generation(
         speed=speed(peak.value, width.value / best[1], part), tdp_w=tdp.value,
         price=None if price is None else exchange.price(price, currency).amount,
         kind=max((peak.kind, width.kind, tdp.kind), key=KINDS.index),
-        price_basis="" if price is None else _basis(price),
+        price_basis="" if price is None else basis_of(price),
     )  # fmt: skip
 
 
-def _basis(price: Price) -> str:
-    return f"{price.amount:,.0f} {price.currency}, {price.date}, {price.source.title}"
+def basis_of(price: Price) -> str:
+    """A price in words, with its date, its source and its age."""
+    age = ", older than a year" if price.is_stale(datetime.date.today()) else ""
+    return f"{price.amount:,.0f} {price.currency}, {price.date}, {price.source.title}{age}"
 
 
 def _year(day: datetime.date) -> float:

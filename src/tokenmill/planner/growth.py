@@ -23,6 +23,7 @@ from tokenmill.planner.generations import (
     MOORE_DOUBLING_YEARS,
     Curve,
     Generation,
+    basis_of,
     curves,
     frontier,
     generations,
@@ -184,9 +185,8 @@ def _first_price(
         entry = price(slug, ("purchase-new", "purchase-launch", "purchase-quoted"))
     except NoPrice:
         raise NoPrice(slug, f'state one in {origin}: first.price = "$30,000"') from None
-    basis = f"{entry.amount:,.0f} {entry.currency}, {entry.date}, {entry.source.title}"
     amount = Money.of(entry.amount, entry.currency)
-    return _money(amount, scenario, exchange, origin, "first.price").amount, basis
+    return _money(amount, scenario, exchange, origin, "first.price").amount, basis_of(entry)
 
 
 def _first_rate(scenario: GrowthScenario, slug: str, capacity_of: CapacityOf) -> Capacity:

@@ -59,7 +59,10 @@ def shortages(
 def relieved(
     use: Use, card: str, count: int, cap_w: float | None, cards: Ladder
 ) -> tuple[Remedy, ...]:
-    """Changes after which a workload stays in memory, at most one of each kind."""
+    """Changes after which a workload stays in memory, at most one of each kind.
+
+    Another card must not be slower than this one is from the memory of the host.
+    """
     found: dict[str, Remedy] = {}
     prices = dict(cards)
     for kind, value, job, other, cards_needed in _trials(use, card, count, cards):
@@ -69,7 +72,8 @@ def relieved(
             tried = use_of(job, other, cards_needed, cap_w)
         except TokenmillError:
             continue
-        if tried.way in ("resident", "split"):
+        slower = use.runs and tried.per_s.value < use.per_s.value
+        if tried.way in ("resident", "split") and not (kind == "card" and slower):
             found[kind] = Remedy(kind, value, tried, prices[other] if kind == "card" else None)
     return tuple(found.values())
 

@@ -56,10 +56,12 @@ RANKING = {
     "rank": "", "card": "card", "runs": "runs", "work": "work", "money": "per {sign}",
     "power": "per kWh", "memory": "VRAM", "price": "price", "yearly": "{sign} a year",
 }  # fmt: skip
-RANKING_FOOT = (
-    "work: what gets done in the hours, the fastest card here for each workload being 100 %. "
-    "per {sign}, per kWh: work for each {sign} of a year and each kWh of the cards; best = 100."
-)
+RANKING_FOOT = {
+    "work": "work: what gets done in the hours, the fastest card here for each workload being "
+    "100 %.",
+    "money": "per {sign}: work for each {sign} of a year, best = 100.",
+    "power": "per kWh: work for each kWh of the cards, best = 100.",
+}
 NO_PRICE = "unknown"
 COUNT = "{count} × {card}"
 
@@ -97,8 +99,10 @@ WATTS = {
 }  # fmt: skip
 WATTS_FOOT = (
     "limit: the card's power limit as sold{cap}; at work and idle: predicted draw of the cards; "
-    "PC: at the wall, with {host:.0f} W for the rest of it ({low:.0f} to {high:.0f}, {kind}). "
-    "supply: the size of power supply suggested for a PC with one card, which is no draw."
+    "PC: at the wall, with {host:.0f} W for the rest of it ({low:.0f} to {high:.0f}, {kind})."
+)
+SUPPLY_FOOT = (
+    " supply: the size of power supply suggested for a PC with one card, which is no draw."
 )
 KIND = {
     "vendor": "the maker's", "measured": "measured", "paper": "published", "secondary":

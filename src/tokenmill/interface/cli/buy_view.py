@@ -132,10 +132,11 @@ def _ranking(page: Page, shop: Shop, told: Sequence[Offer]) -> None:
     ]  # fmt: skip
     sign = _sign(shop.currency)
     page.say()
-    _table(page, text.RANKING, _RANKING, rows, sign=sign)
+    shown = _table(page, text.RANKING, _RANKING, rows, sign=sign)
     if len(told) < len(shop.offers):
         page.say(text.MORE.format(count=len(shop.offers) - len(told), total=len(shop.offers)))
-    page.say(text.RANKING_FOOT.format(sign=sign), "dim")
+    told_of = " ".join(words for key, words in text.RANKING_FOOT.items() if key in shown)
+    page.say(told_of.format(sign=sign), "dim")
 
 
 def _job(page: Page, shop: Shop, told: Sequence[Offer], at: int) -> None:
@@ -192,12 +193,13 @@ def _watts(page: Page, shop: Shop, told: Sequence[Offer]) -> None:
         for one in told
     ]  # fmt: skip
     page.section(text.WATTS_TITLE)
-    _table(page, text.WATTS, _WATTS, rows)
+    shown = _table(page, text.WATTS, _WATTS, rows)
     cap = shop.question.get("cap_w")
-    page.say(text.WATTS_FOOT.format(
+    foot = text.WATTS_FOOT.format(
         cap=text.WATTS_CAP.format(cap=cap) if cap else "", host=shop.host.value,
         low=shop.host.low, high=shop.host.high, kind=text.KIND[shop.host.kind],
-    ), "dim")  # fmt: skip
+    )  # fmt: skip
+    page.say(foot + text.SUPPLY_FOOT if "supply" in shown else foot, "dim")
     kinds: dict[str, list[str]] = {}
     for one in told:
         kinds.setdefault(one.draw_kind, []).append(one.card)
@@ -378,6 +380,6 @@ def _digits(currency: str) -> int:
 def _table(
     page: Page, titles: Mapping[str, str], columns: tuple[Sequence[str], Sequence[str]],
     rows: Sequence[Row], **words: str,
-) -> None:  # fmt: skip
+) -> tuple[str, ...]:  # fmt: skip
     shown, leave_out = columns
-    page.table({key: titles[key].format(**words) for key in shown}, rows, leave_out, _LEFT)
+    return page.table({key: titles[key].format(**words) for key in shown}, rows, leave_out, _LEFT)

@@ -27,6 +27,7 @@ def growth(
     scenario: Annotated[Path, typer.Argument(help=text.SCENARIO)],
     samples: Annotated[Count, _option("samples", "--samples")] = None,
     seed: Annotated[Count, _option("seed", "--seed")] = None,
+    plot: Annotated[Optional[Path], _option("plot", "--plot")] = None,  # noqa: UP045
     json: Annotated[bool, _option("json", "--json")] = False,
 ) -> None:
     """Play policies of renewal through worlds in which demand answers to the price."""
@@ -34,6 +35,10 @@ def growth(
     from tokenmill.planner import growth as planner
     from tokenmill.planner.growth_question import read_growth
 
+    if plot is not None:
+        from tokenmill.interface.cli.plots import can_draw
+
+        can_draw(plot)
     given = {"samples": samples, "seed": seed}
     asked = read_growth(scenario, {key: value for key, value in given.items() if value is not None})
     with view.progress() as told:
@@ -42,3 +47,7 @@ def growth(
         view.print_json(answer.to_dict())
     else:
         growth_view.show(answer)
+    if plot is not None:
+        from tokenmill.interface.cli.plots import draw_growth
+
+        draw_growth(answer, plot)

@@ -7,6 +7,7 @@ SCENARIO = "a TOML file with demand, first fleet, site and policies; see docs/ex
 OPTION = {
     "samples": "worlds to draw",
     "seed": "seed of the draws",
+    "plot": "draw the policies by year into this file (.svg or .png)",
     "json": "print the answer as JSON",
 }  # fmt: skip
 
@@ -26,3 +27,8 @@ MONEY = "Money, with every uncertain number at its middle"
 MONEY_LINE = "{policy}: {lines}; total {total}"
 MONEY_PART = "{label} {amount}"
 NOTES = "What it rests on"
+# quantity by year -> (label of its axis, what it is divided by)
+FIGURE = {
+    "gpus": ("GPUs", 1.0), "power_w": ("power at the meter [MW]", 1e6),
+    "tokens_per_s": ("million tokens/s", 1e6), "paid": ("paid a year [million {currency}]", 1e6),
+}  # fmt: skip

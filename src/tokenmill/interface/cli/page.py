@@ -37,12 +37,12 @@ class Page:
     def table(
         self, titles: Mapping[str, str], rows: Sequence[Row], leave_out: Sequence[str],
         left: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> tuple[str, ...]:  # fmt: skip
         """A table with the columns that there is room for.
 
         Parameters: titles, by column in the order shown; rows, cells by column; leave_out,
         columns that a narrow terminal does without, the first one first; left, those whose
-        cells start at the left.
+        cells start at the left. Returns: the columns shown.
         """
         from rich.cells import cell_len
         from rich.table import Table
@@ -65,3 +65,4 @@ class Page:
         for row in rows:
             table.add_row(*(Text(row[key]) for key in keys))
         self._out.print(table)
+        return tuple(keys)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,15 @@ import numpy as np
 
 from tokenmill.errors import InputError, Unsupported
 from tokenmill.evidence.saved import whole
+from tokenmill.interface.cli.growth_text import FIGURE as GROWTH
 from tokenmill.interface.cli.simulate_text import FIGURE as TEXT
 
 if TYPE_CHECKING:
     from tokenmill.planner.answer import Option, Plan
+    from tokenmill.planner.growth_answer import GrowthAnswer
     from tokenmill.simulator.simulated import Simulated
 
-__all__ = ["can_draw", "draw_plan", "draw_simulated"]
+__all__ = ["can_draw", "draw_growth", "draw_plan", "draw_simulated"]
 
 _KINDS = (".png", ".svg")
 _INK, _SOFT = "#222222", "#d9d9d9"
@@ -76,6 +79,31 @@ def draw_plan(plan: Plan, path: Path) -> None:
         raise InputError("no option of this plan has a price, so there is nothing to draw")
     with _drawing(path, (8.0, 5.0), [["front"]]) as axes:
         _front(plan, priced, axes["front"])
+
+
+def draw_growth(answer: GrowthAnswer, path: Path) -> None:
+    """Draw the policies of a growth scenario by year, each with the band of 80 % of worlds.
+
+    Parameters: answer; path ending in .svg or .png. Raises: Unsupported, InputError.
+    """
+    panels = [["gpus", "power_w"], ["tokens_per_s", "paid"]]
+    years = [int(year) for year in answer.years]
+    with _drawing(path, (10.0, 6.4), panels) as axes:
+        for name, (label, scale) in GROWTH.items():
+            for colour, told in zip(cycle((_INK, _BLUE, _ORANGE, _GREEN, _PURPLE)), answer.paths):
+                band = told.bands[name]
+                low, middle, high = (
+                    np.array(side) / scale for side in (band.low, band.middle, band.high)
+                )
+                axes[name].plot(years, middle, color=colour, lw=1.6, label=told.policy)
+                axes[name].fill_between(years, low, high, color=colour, alpha=0.12, lw=0)
+            axes[name].set_ylabel(label.format(currency=answer.currency))
+            axes[name].set_yscale("log")
+            axes[name].yaxis.set_major_formatter("{x:g}")
+            axes[name].yaxis.set_minor_formatter("{x:g}")
+            axes[name].set_xticks(years[:: max(1, len(years) // 8)])
+        _legend(axes["power_w"], len(answer.paths))
+        axes["gpus"].figure.suptitle(answer.name, x=0.01, ha="left", fontsize=10)
 
 
 @contextmanager
