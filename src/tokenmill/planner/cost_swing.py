@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tokenmill.catalog import load
 from tokenmill.cost.ownership import Ownership
 from tokenmill.cost.sensitivity import Range, Swing, tornado
 
@@ -30,7 +29,10 @@ def tornado_of(desk: Desk, way: Way) -> tuple[Swing, ...]:
     made = desk.work.main
     if made is None:
         return ()
-    figures = {"utilisation": _utilisation(desk), "speed": _speed(made.bands)}
+    figures = {
+        "utilisation": _utilisation(desk),
+        "speed": Range(min(made.between[0], 1.0), 1.0, max(made.between[1], 1.0)),
+    }
     entries = {one.what: one.entry for one in desk.till.origins}
     if way.purchase is not None:
         terms = desk.asked.terms
@@ -78,15 +80,6 @@ def _owned(desk: Desk, way: Way, at: Mapping[str, float]) -> float:
 def _utilisation(desk: Desk) -> Range:
     used, most = desk.asked.utilisation, len(desk.asked.busy_hours) / 24.0
     return Range(used * _HALF, used, max(used, min(used * _DOUBLE, most)))
-
-
-def _speed(record: str) -> Range:
-    """The 80 % interval of a predicted rate over its middle; a stated one does not move."""
-    if not record:
-        return Range(1.0, 1.0, 1.0)
-    bands = load.calibration(record).figures
-    low, high = bands["rate/low"].value, bands["rate/high"].value
-    return Range(min(low, 1.0), 1.0, max(high, 1.0))
 
 
 def _around(value: float, low: float, high: float) -> Range:

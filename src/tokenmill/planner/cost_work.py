@@ -11,14 +11,15 @@ from tokenmill.placement.platform import Platform, platform
 from tokenmill.planner.cost_question import CostQuestion
 from tokenmill.planner.shop_images import making
 from tokenmill.planner.shop_question import job_of
+from tokenmill.planner.shop_use import image_interval
 from tokenmill.planner.single import estimate
 from tokenmill.planner.tell import prefill_share
+from tokenmill.simulator.outcome import Interval
 
 __all__ = ["INPUT", "OUTPUT", "TOKENS", "Made", "Work", "work_of"]
 
 INPUT, OUTPUT, TOKENS = "million input tokens", "million output tokens", "million tokens"
 _MILLION = 1e6
-_TOKEN_BANDS, _IMAGE_BANDS = "interval-serving", "interval-images"
 _HOUR_S = 3600.0
 
 
@@ -26,13 +27,13 @@ _HOUR_S = 3600.0
 class Made:
     """One unit of what is made: per_s [1/s] while busy, and the part of the cost it bears.
 
-    bands, the calibration that holds the 80 % interval of its rate, "" for a stated rate.
+    between, its 80 % interval over its middle; a stated rate has none.
     """
 
     name: str
     per_s: float
     share: float = 1.0
-    bands: str = ""
+    between: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,12 @@ def _tokens(asked: CostQuestion, where: Platform, idle_w: float, stated: tuple[M
     )  # fmt: skip
     busy = max(answer.utilisation, 1e-9)
     share = prefill_share(answer)
+    within = _within(answer.intervals["total_tokens_per_s"])
     read, written = answer.input_tokens_per_s / busy, answer.output_tokens_per_s / busy
     made = (
-        Made(OUTPUT, written / _MILLION, 1.0 - share, _TOKEN_BANDS),
-        Made(INPUT, read / _MILLION, share, _TOKEN_BANDS),
-        Made(TOKENS, (read + written) / _MILLION, 1.0, _TOKEN_BANDS),
+        Made(OUTPUT, written / _MILLION, 1.0 - share, within),
+        Made(INPUT, read / _MILLION, share, within),
+        Made(TOKENS, (read + written) / _MILLION, 1.0, within),
     )
     words = (
         f"{answer.model} in {answer.weights}, {answer.engine}, {answer.layout}, "
@@ -118,7 +120,12 @@ def _images(asked: CostQuestion, where: Platform, idle_w: float, stated: tuple[M
     found = making(job, where)
     if not found.runs:
         raise DoesNotFit(job.model, found.needs_bytes, found.has_bytes)
-    made = Made("image", asked.gpus / found.seconds, 1.0, _IMAGE_BANDS)
+    rate = asked.gpus / found.seconds
+    made = Made("image", rate, 1.0, _within(image_interval(found, rate)))
     words = f"{job.model} in {found.form}, one image after another on each GPU"
     return Work(where, asked.gpus, (made, *stated), _wall(where, asked.gpus, found.card_w), idle_w,
                 words, found.kind)  # fmt: skip
+
+
+def _within(rate: Interval) -> tuple[float, float]:
+    return rate.low / rate.value, rate.high / rate.value

@@ -20,7 +20,7 @@ from tokenmill.simulator.outcome import Interval, Outcome
 from tokenmill.work.precision import cache_format, weight_format
 from tokenmill.work.workload import fixed_demand
 
-__all__ = ["ENGINE", "Use", "chat_format", "use_of"]
+__all__ = ["ENGINE", "Use", "chat_format", "image_interval", "use_of"]
 
 ENGINE = "llama.cpp"
 _HOME_FORMAT = "q4_k_m"
@@ -123,7 +123,7 @@ def _images(job: Job, where: Platform, count: int, cap_w: float | None) -> Use:
     seconds = made.seconds * slower
     return Use(
         job=job, form=made.form, runs=True, way=made.way, needs_bytes=made.needs_bytes,
-        has_bytes=made.has_bytes, per_s=_image_interval(made, count / seconds),
+        has_bytes=made.has_bytes, per_s=image_interval(made, count / seconds),
         first_s=seconds, card_w=_watts(where.power, each_w * count, count, cap_w), kind=made.kind,
     )  # fmt: skip
 
@@ -146,7 +146,8 @@ def _watts(power: PowerConstants, total_w: float, count: int, cap_w: float | Non
     return replace(wide, low=max(wide.low, least), high=max(min(wide.high, most), total_w))
 
 
-def _image_interval(made: Making, value: float) -> Interval:
+def image_interval(made: Making, value: float) -> Interval:
+    """A rate of images [1/s] with its 80 % interval."""
     if made.bands is None:
         return around(value, band_of("images", "rate", "", "specification"))
     return around(value, Band(made.bands["rate/low"], 1.0, made.bands["rate/high"]))
