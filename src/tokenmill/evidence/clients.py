@@ -21,11 +21,17 @@ class Client:
 
     waves [count], requests for each user where the row is silent; shortest [1], lengths are drawn
     evenly from this share of the nominal to the nominal itself; stream_steps in a streamed chunk;
-    intake_steps between two looks at new requests; turnaround_s [s], mean time between an answer
-    and the user's next request; small_cache, whether the cache has 8 bits where weights have 8
-    or fewer; steady, whether the start and the end of a test are cut off; beams [count],
-    sequences for each request; narrow, whether weights take the narrowest float of the chip;
-    server_share [1] of the offline rate that limits on latency leave.
+    intake_steps between two looks at new requests of a server with few users, intake_busy_steps
+    of one with many; turnaround_s [s], mean time between an answer and the user's next request;
+    small_cache, whether the cache has 8 bits where weights have 8 or fewer; steady, whether the
+    start and the end of a test are cut off; beams [count], sequences for each request; narrow,
+    whether weights take the narrowest float of the chip; server_share [1] of the offline rate
+    that limits on latency leave; step_tokens [tokens], the budget of a step that it sets, 0 for
+    the engine's own; spare_tokens, where it sets that to a prompt, a token
+    of each user and so many more, below 0 where it does not; whole_prompts, whether it leaves
+    prompts uncut;
+    hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
+    the first wave waits for kernels where its prompts exceed compile_tokens.
     """
 
     name: str
@@ -33,18 +39,31 @@ class Client:
     shortest: float
     stream_steps: float
     intake_steps: float
+    intake_busy_steps: float
     turnaround_s: float
     small_cache: bool
     steady: bool
     beams: float
     narrow: bool
     server_share: float
+    step_tokens: int
+    spare_tokens: float
+    whole_prompts: bool
+    hold_steps: float
+    compile_s: float
+    compile_tokens: float
 
 
-@lru_cache(maxsize=32)
-def _client(name: str) -> Client:
+@lru_cache(maxsize=64)
+def _client(name: str, year: str = "") -> Client:
+    """A client by its name, "family-engine-detail-..."; the longest name on record counts.
+
+    Habits of one year are on record as "name@year", and count before those of all years.
+    """
     known = load.calibration("clients").figures
-    owners = (name, name.split("-")[0], "usual")
+    parts = name.split("-")
+    owners = [*("-".join(parts[:many]) for many in range(len(parts), 0, -1)), "usual"]
+    owners = [dated for owner in owners for dated in (f"{owner}@{year}", owner)]
 
     def value(key: str) -> float:
         return next(known[f"{o}/{key}"].value for o in owners if f"{o}/{key}" in known)
@@ -54,6 +73,10 @@ def _client(name: str) -> Client:
         intake_steps=value("intake"), turnaround_s=value("turnaround"),
         small_cache=value("small_cache") > 0.5, steady=value("steady") > 0.5,
         beams=value("beams"), narrow=value("narrow") > 0.5, server_share=value("server_share"),
+        intake_busy_steps=value("intake_busy"), step_tokens=int(value("step_tokens")),
+        spare_tokens=value("spare"),
+        whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
+        compile_tokens=value("compile_tokens"),
     )  # fmt: skip
 
 
@@ -64,19 +87,18 @@ def client_of(point: Point, architecture: str) -> Client:
     out), whose lengths are drawn.
     """
     publication = point.text("publication").lower()
-    engine = point.text("engine").lower()
+    engine = point.text("engine").lower().replace("trtllm", "tensorrt-llm")
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
     if publication.startswith("mlperf"):
         return _client(f"mlperf-{point.text('model')}")
     inferencex = publication.startswith("inferencex")
+    if publication == "aic-sample" and engine != "vllm":
+        return _client(f"aic-{engine}")
     if not inferencex and not (publication == "aic-sample" and engine == "vllm"):
-        return _client("usual")
-    if architecture.startswith("cdna"):
-        return _client("inferencex-amd")
-    if engine.startswith("dynamo+"):
-        return _client(f"inferencex-{engine}")
-    return _client(f"inferencex-{engine}-{architecture}")
+        return _client(f"usual-{engine}")
+    family = architecture.rstrip("0123456789")
+    return _client(f"inferencex-{engine}-{family}", point.text("date")[:4])
 
 
 def version_of(point: Point) -> str:

@@ -32,7 +32,10 @@ _LEAST_WAVES = 3
 _EARLY = 0.2  # share of the requests that end while a queue still fills or already drains
 _SETTLED = 5.0  # waves after which a saturated server has long settled
 _BLOCK = 16
-_BATCHING = {"tensorrt-llm": Batching.INFLIGHT_CHUNKED}
+_BATCHING = {
+    "tensorrt-llm": Batching.INFLIGHT_CHUNKED, "sglang": Batching.PREFILL_FIRST,
+}  # fmt: skip
+_MANY = 16.0  # users from which launch scripts set a server up for many
 _TABLES: dict[Any, StepTable] = {}
 _KEPT = 256
 _SPLITS: dict[Any, Layout] = {}
@@ -72,33 +75,44 @@ class Replay:
 def _table(setup: Setup, layout: Layout) -> StepTable:
     """The step table of an instance: kernels, kept for other loads, and the engine's host times."""
     case, engine = setup.case, setup.case.engine
-    bare = replace(engine, host_step_s=0.0, host_sequence_s=0.0, host_prefill_s=0.0)
+    tokens, sequences = _limits(setup, layout)
+    size = 1 << (tokens - 1).bit_length()  # one table for loads whose budgets differ a little
+    bare = replace(
+        engine, host_step_s=0.0, host_sequence_s=0.0, host_prefill_s=0.0, step_tokens=size
+    )
     key = (case.platform.name, case.model.slug, case.weights.name, case.cache.name, layout, bare)
     found = _TABLES.get(key)
     if found is None:
         if len(_TABLES) > _KEPT:
             _TABLES.clear()
-        tokens, sequences = _limits(setup, layout)
         found = step_table(
-            replace(case, engine=bare).times((layout,)), case.platform.power, max_tokens=tokens,
+            replace(case, engine=bare).times((layout,)), case.platform.power, max_tokens=size,
             max_sequences=sequences, coarse=True,
         )  # fmt: skip
         _TABLES[key] = found
     host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
-    prefill_s = engine.host_prefill_s * case.arch.layer_count
+    # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
+    alone = int(setup.concurrency / _share(setup)) * (1 + setup.draft.tokens) + 1
+    floor_s = case.times((layout,)).prefill_floor_s
+    short_s = np.maximum(floor_s - found.linear_s, 0.0)
+    short_s[:alone] = 0.0
     return replace(
         found,
+        linear_s=found.linear_s + short_s,
+        linear_j=found.linear_j + short_s * found.idle_w,
         sequence_s=found.sequence_s + host,
         sequence_j=found.sequence_j + host * found.idle_w,
-        prefill_chunk_s=found.prefill_chunk_s + prefill_s,
-        prefill_chunk_j=found.prefill_chunk_j + prefill_s * found.idle_w,
     )
 
 
 def _limits(setup: Setup, layout: Layout) -> tuple[int, int]:
     """(tokens, sequences) of a step of an instance: each data-parallel rank has its own."""
-    engine = setup.case.engine
-    return engine.step_tokens * layout.dp, engine.sequences * layout.dp
+    engine, tokens = setup.case.engine, setup.case.engine.step_tokens
+    spare = setup.client.spare_tokens
+    if spare >= 0.0 and not setup.prefill_gpus:
+        most = setup.demand.prompt_mean * 2.0 / (1.0 + setup.client.shortest)
+        tokens = round(most + spare + setup.concurrency * (1 + setup.draft.tokens) / layout.dp)
+    return tokens * layout.dp, engine.sequences * layout.dp
 
 
 def _pool(setup: Setup, layout: Layout, sequences: float, longest: float) -> Pool:
@@ -111,10 +125,16 @@ def _pool(setup: Setup, layout: Layout, sequences: float, longest: float) -> Poo
         Scheduling(
             token_budget=tokens, max_sequences=most,
             kv_blocks=int(max(held, np.ceil(longest / _BLOCK) + 1)), block_tokens=_BLOCK,
-            batching=_BATCHING.get(setup.case.engine.name, Batching.CONTINUOUS),
+            batching=_batching(setup),
             draft_tokens=draft.tokens, acceptance=draft.acceptance,
         ),
     )  # fmt: skip
+
+
+def _batching(setup: Setup) -> Batching:
+    usual = _BATCHING.get(setup.case.engine.name, Batching.CONTINUOUS)
+    whole = setup.client.whole_prompts and usual is Batching.INFLIGHT_CHUNKED
+    return Batching.INFLIGHT if whole else usual
 
 
 def _share(setup: Setup) -> float:
@@ -165,7 +185,9 @@ def closed_loop(setup: Setup, users: float, requests: float) -> Replay:
     waves = max(requests / users, 1.0)
     count = max(round(min(waves, max(_LEAST_WAVES, _MOST / each)) * each), 1)
     prompts, outputs = drawn(setup, count, rng)
-    wait = setup.case.engine.request_s + rng.exponential(setup.client.turnaround_s, count)
+    held = _held_s(setup, each, count)
+    held[:each] *= setup.layout.dp == 1  # at the start every rank has a prompt
+    wait = setup.case.engine.request_s + rng.exponential(setup.client.turnaround_s, count) + held
     arrival = np.concatenate((np.sort(wait[:each]), np.zeros(count)))[:count]
     wanted = Requests(arrival, prompts, outputs, delay_s=wait)
     pools = _pools(setup, float((prompts + outputs).max()))
@@ -176,13 +198,40 @@ def closed_loop(setup: Setup, users: float, requests: float) -> Replay:
     done = np.sort(result.done_s)
     apart_s = _apart_s(done, each)
     span_s = done[-1] + apart_s * max(waves * each - count, 0.0)
-    asked = result.arrival_s - setup.case.engine.request_s
-    seen = _told(setup, result, asked, outputs, weight, waves * each * _share(setup) / span_s)
+    asked = result.arrival_s - setup.case.engine.request_s - held
+    stall_s = np.zeros(count)
+    if float(prompts[:each].sum()) > setup.client.compile_tokens * setup.layout.dp:
+        stall_s[:each] = setup.client.compile_s
+    span_s += float(stall_s[0])
+    seen = _told(
+        setup, result, asked - stall_s, outputs, weight, waves * each * _share(setup) / span_s
+    )
     late_s = float(done[each - 1]), float(done[max(-each - 1, -len(done))])
     return replace(
         seen, steady_per_s=_share(setup) / apart_s,
         watts=_watts(result, *late_s) * _share(setup),
     )  # fmt: skip
+
+
+def _held_s(setup: Setup, each: int, count: int) -> Floats:
+    """What keeps requests from the queue of an instance after they came [s], array [count].
+
+    Schedulers that look at new requests every so many steps; attention ranks that wait for each
+    other, so that all of them prefill in one step, but not longer than a number of steps.
+    """
+    client, dp = setup.client, setup.layout.dp
+    steps = client.intake_busy_steps if each >= _MANY else client.intake_steps
+    even = np.random.default_rng(2).permutation(count) / count
+    held = even * steps
+    if dp > 1 and client.hold_steps and not setup.prefill_gpus:
+        per_step = each * setup.draft.tokens_per_step / setup.demand.output_mean
+        every = dp * sum(1.0 / rank for rank in range(1, dp + 1))  # arrivals until all have one
+        held = held + (0.5 + 0.5 * even) * min(every / per_step, client.hold_steps)
+    if not held.any():
+        return held
+    times = setup.case.times((setup.layout,))
+    step = times.decode_step_s(np.array([[float(each)]]), setup.demand.context_mean)
+    return np.asarray(held * float(np.ravel(step)[0]))
 
 
 def _watts(result: Played, start_s: float, end_s: float) -> float:
@@ -259,13 +308,10 @@ def _told(
     rate: float,
 ) -> Replay:  # fmt: skip
     tpot_s = (result.done_s - result.first_token_s) / np.maximum(outputs - 1, 1)
-    # a scheduler that looks at new requests every so many steps: half of them on average
-    looked = np.random.default_rng(2).permutation(len(outputs)) / len(outputs)
-    late_s = looked * setup.client.intake_steps * tpot_s * setup.draft.tokens_per_step
     return Replay(
-        ttft_s=result.first_token_s - asked + late_s,
+        ttft_s=result.first_token_s - asked,
         tpot_s=tpot_s,
-        e2e_s=result.done_s - asked + late_s,
+        e2e_s=result.done_s - asked,
         weight=weight,
         requests_per_s=rate,
         steady_per_s=rate,

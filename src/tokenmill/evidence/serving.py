@@ -154,7 +154,7 @@ def _batch_times(times: Any, prompt: float, output: float, batch: float) -> tupl
         + batch * times.prefill_attention_s(prompt, 0.0)
     )  # fmt: skip
     decode = times.decode_step_s(count, prompt + output / 2.0)
-    return float(np.ravel(prefill)[0]), float(np.ravel(decode)[0])
+    return max(float(np.ravel(prefill)[0]), times.prefill_floor_s), float(np.ravel(decode)[0])
 
 
 def _single_stream(point: Point, setup: Setup) -> dict[str, float]:
@@ -186,6 +186,7 @@ def _prefill_s(setup: Setup, times: Any, prompt: float) -> float:
     chunk_s = (
         times.linear_s(lengths * setup.layout.pp) + times.prefill_attention_s(lengths, starts)
     )[0]  # fmt: skip
+    chunk_s = np.maximum(chunk_s, times.prefill_floor_s)
     # the first chunk passes all stages, each later one leaves the last a stage's time after it
     # where the engine keeps its stages busy, and follows it through all of them where it does not
     pace = 1.0 - setup.case.engine.pipelining * (1.0 - 1.0 / setup.layout.pp)

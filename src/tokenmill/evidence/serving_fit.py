@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 KEYS: Mapping[str, tuple[str, str, float, float]] = {
     "host_step": ("host_step_s", "us", 10e-6, 40e-3),
     "host_sequence": ("host_sequence_s", "us", 0.2e-6, 200e-6),
-    "host_prefill": ("host_prefill_s", "us", 20e-6, 100e-3),
+    "host_prefill": ("host_prefill_s", "us", 0.5e-6, 400e-6),
     "request": ("request_s", "us", 1e-3, 200e-3),
     "tensor_share": ("tensor_share", "", 0.2, 1.3),
     "stream_share": ("stream_share", "", 0.3, 1.3),
@@ -59,6 +59,7 @@ _SAME = (
 # Before any row speaks: how far shares of kernel speed stray from those on record, and host times
 # from what was estimated [logs]; how much that counts beside a row's residual.
 _PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
+_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
 _KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
 _STEP = 0.05
 _ROUNDS = 5
@@ -117,6 +118,8 @@ def _rows(repeats: Sequence[Point]) -> list[Row]:
         metrics = [key for key in metrics if not key.startswith("tpot")]
     if "tpot_p50_s" in metrics:
         metrics = [key for key in metrics if key not in ("tpot_mean_s", "ttft_mean_s")]
+    if repeats[0].text("load") == "offline":  # latencies are times of a drain
+        metrics = [key for key in metrics if key == "output_tokens_per_s"]
     if any(key.startswith(("tpot", "decode")) for key in metrics):
         metrics = [key for key in metrics if key != "output_tokens_per_s"]
     rows = []
@@ -210,8 +213,7 @@ def fit_line(
     )
     low, high = (np.log([KEYS[key][place] for key in keys]) for place in (2, 3))
     own = rows[0].line.removeprefix("engine-") in SINGLE_USER
-    firm = () if own else ("tensor_share", "stream_share")
-    spread = np.array([_PRIOR if key in firm else _LOOSE for key in keys])
+    spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
     measured = np.log([row.measured for row in rows])
     trust = np.array([row.trust for row in rows])
 
@@ -263,7 +265,7 @@ def _descend(
                 x, r, best, damping = trial, r_trial, gained, damping / 4.0
                 break
             damping *= 8.0
-        if before - best < 1e-3 * before:
+        if before - best < 1e-4 * before:
             break
     return x
 

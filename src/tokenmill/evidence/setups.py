@@ -11,7 +11,7 @@ from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.clients import Client, client_of, version_of
 from tokenmill.evidence.points import Point
-from tokenmill.placement.engines import Engine, engine
+from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
@@ -74,12 +74,19 @@ def _engine_of(point: Point, where: Platform) -> Engine:
     name = point.text("engine", "unstated").lower().removeprefix("dynamo+")
     try:
         found = engine(name, version_of(point), point.text("date"))
+        if point.text("mode") == "disaggregated":
+            found = apart(found)
     except UnknownName:
         found = engine("unstated")
     large = where.chip.memory_bytes >= _LARGE_BYTES and where.chip.architecture != "ampere"
     if found.name == "vllm" and not large:
         return replace(found, step_tokens=2048, sequences=256)
     return found
+
+
+def _as_started(engine: Engine, client: Client) -> Engine:
+    """An engine with the step that a client's launch script sets."""
+    return replace(engine, step_tokens=client.step_tokens) if client.step_tokens else engine
 
 
 def _layout_of(point: Point, gpus: int, single_user: bool) -> tuple[Layout, float]:
@@ -90,6 +97,9 @@ def _layout_of(point: Point, gpus: int, single_user: bool) -> tuple[Layout, floa
     pp = point.count("pp", 1)
     shared = point.flag("dp_attention")
     dp = point.count("dp", 1) if shared else 1
+    if shared and point.count("ep", 1) == gpus == tp * dp and gpus > 1:
+        # counted as TP x EP, as InferenceX does: attention ranks of one GPU, experts over them
+        gpus, dp = tp, 1
     if not point.text("tp"):
         tp = 1 if point.text("load") in ("offline", "rate") and not point.text("dp") else gpus
         tp = max(tp, 1)
@@ -129,7 +139,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     where = platform(point.text("gpu"))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
-    runs_on = tune(_engine_of(point, where))
+    runs_on = _as_started(tune(_engine_of(point, where)), client)
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"

@@ -16,7 +16,7 @@ from tokenmill.catalog.figure import Figure
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 
-__all__ = ["Engine", "engine", "engine_names"]
+__all__ = ["Engine", "apart", "engine", "engine_names"]
 
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
@@ -41,7 +41,8 @@ class Engine:
     step_tokens [tokens] is the budget of one step, sequences [count] the most that run at once,
     memory_share [1] of the GPU's memory that it may take, reserve_bytes [B] for its runtime,
     host_step_s [s] per step, host_sequence_s [s] per running sequence and step, host_prefill_s
-    [s] per prefill chunk and layer, which no CUDA graph covers, request_s [s] per request outside
+    [s] per operation of a step that prefills, the least that launching its kernels one by one
+    takes where no CUDA graph covers them, request_s [s] per request outside
     the steps (HTTP, tokeniser).
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
     on record, of products, of reading weights and of prefill attention; 1 for engines that run
@@ -90,6 +91,12 @@ def engine(name: str, version: str = "", date: str = "") -> Engine:
         if stated < first_after if stated else date and date < day_after:
             return _engine(own, _record(older))
     return _engine(_base(own), record)
+
+
+def apart(joint: Engine) -> Engine:
+    """An engine with prefill and decode on GPUs of their own, where a record says what differs."""
+    slug = f"{_PREFIX}{joint.name}-apart"
+    return _engine(joint.name, load.calibration(slug)) if slug in load.names("calibration") else joint
 
 
 def _version(text: str) -> tuple[int, int] | None:

@@ -136,8 +136,12 @@ class StepTimes:
                 token = token + each * op.count
                 pair = pair + full * op.count
                 window_pair = window_pair + windowed * op.count
-        host = self.engine.host_prefill_s * self.arch.layer_count
-        return chunk + host, token, pair, window_pair
+        return chunk, token, pair, window_pair
+
+    @property
+    def prefill_floor_s(self) -> float:
+        """Least time of a step that prefills: its host launches kernels while the GPU runs [s]."""
+        return self.engine.host_prefill_s * language.launches(self.arch, self.weights)
 
     @property
     def window_tokens(self) -> int:
@@ -217,7 +221,7 @@ class StepTimes:
         attention_s = self.decode_attention_s(batch, context)
         decode = both[..., :width] + attention_s
         mixed = both[..., width:] + attention_s + self.prefill_attention_s(chunk, chunk_context)
-        return decode, mixed
+        return decode, np.maximum(mixed, self.prefill_floor_s)
 
     def _matmul(self, op: Matmul, rows: Scalar) -> Part:
         k, n = op.shard(self.grid.tp)

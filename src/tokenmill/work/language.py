@@ -35,6 +35,7 @@ __all__ = [
     "cache_bytes_per_token",
     "decode_work",
     "distinct_experts",
+    "launches",
     "mixing_work",
     "operations",
     "prefill_work",
@@ -44,6 +45,8 @@ __all__ = [
 
 Scalar = Any
 _ACTIVATION_BYTES = 2.0
+_EXPERT_LAUNCHES = 6
+_BLOCKS = ("fp8_block", "fp4")
 
 
 @lru_cache(maxsize=256)
@@ -58,6 +61,25 @@ def operations(arch: Architecture) -> tuple[Operation, ...]:
             ops.append(Elementwise("norms", 8 * arch.hidden, 12 * arch.hidden, layer.count, False))
     ops.append(Matmul("lm head", arch.hidden, arch.vocab, 1, "columns", "head", per_sequence=True))
     return tuple(ops)
+
+
+@lru_cache(maxsize=256)
+def launches(arch: Architecture, weights: WeightFormat) -> int:
+    """Kernels that one forward pass launches at least: one an operation, more for experts.
+
+    Experts are chosen, their tokens sorted, multiplied twice, activated and added up. Formats with
+    a scale for each block of values scale what goes into a product by a kernel of their own.
+    """
+    kernels = 0
+    for op in operations(arch):
+        if isinstance(op, ExpertBlock):
+            kernels += op.count * (_EXPERT_LAUNCHES + 2 * (weights.experts in _BLOCKS))
+        elif isinstance(op, Matmul):
+            used = weights.attention if op.part == "attention" else weights.feed_forward
+            kernels += op.count * (1 + (used in _BLOCKS and op.part in ("attention", "feed-forward")))
+        else:
+            kernels += op.count
+    return kernels
 
 
 def _mixer(hidden: int, layer: Layer) -> list[Operation]:
