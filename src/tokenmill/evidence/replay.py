@@ -35,6 +35,7 @@ _BLOCK = 16
 _BATCHING = {
     "tensorrt-llm": Batching.INFLIGHT_CHUNKED, "sglang": Batching.PREFILL_FIRST,
 }  # fmt: skip
+_DRAFTED = 0.5  # launches of a draft's own prefill over those of its model
 _MANY = 16.0  # users from which launch scripts set a server up for many
 _TABLES: dict[Any, StepTable] = {}
 _KEPT = 256
@@ -93,7 +94,7 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
     host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     alone = int(setup.concurrency / _share(setup)) * (1 + setup.draft.tokens) + 1
-    floor_s = case.times((layout,)).prefill_floor_s
+    floor_s = case.times((layout,)).prefill_floor_s * (1.0 + _DRAFTED * (setup.draft.tokens > 0))
     short_s = np.maximum(floor_s - found.linear_s, 0.0)
     short_s[:alone] = 0.0
     return replace(
@@ -229,9 +230,18 @@ def _held_s(setup: Setup, each: int, count: int) -> Floats:
         held = held + (0.5 + 0.5 * even) * min(every / per_step, client.hold_steps)
     if not held.any():
         return held
-    times = setup.case.times((setup.layout,))
-    step = times.decode_step_s(np.array([[float(each)]]), setup.demand.context_mean)
-    return np.asarray(held * float(np.ravel(step)[0]))
+    return np.asarray(held * _step_s(setup, each))
+
+
+def _step_s(setup: Setup, each: int) -> float:
+    """Mean time from one decode step of `each` sequences to the next, prefills between them [s]."""
+    times, demand = setup.case.times((setup.layout,)), setup.demand
+    batch = np.array([[float(each)]])
+    prompts = each * setup.draft.tokens_per_step / demand.output_mean * demand.prompt_mean
+    step = times.decode_step_s(batch * (1.0 + setup.draft.tokens), demand.context_mean)
+    pairs = times.prefill_attention_s(demand.prompt_mean, 0.0) * prompts / demand.prompt_mean
+    longer = times.linear_s(batch + 8192.0) - times.linear_s(batch)
+    return float(np.ravel(step + longer * prompts / 8192.0 + pairs / setup.layout.dp)[0])
 
 
 def _watts(result: Played, start_s: float, end_s: float) -> float:

@@ -48,7 +48,7 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
 # and a rate where the row has no latency. ITL, tails and end-to-end times say nothing new.
 _TRUST = {"a": 1.0, "b": 0.7, "c": 0.1}
 _METRICS = (
-    "tpot_p50_s", "ttft_p50_s", "tpot_mean_s", "ttft_mean_s", "decode_tokens_per_s",
+    "tpot_p50_s", "ttft_p50_s", "ttft_p99_s", "tpot_mean_s", "ttft_mean_s", "decode_tokens_per_s",
     "prefill_tokens_per_s", "output_tokens_per_s",
 )  # fmt: skip
 _SAME = (
@@ -59,7 +59,7 @@ _SAME = (
 # Before any row speaks: how far shares of kernel speed stray from those on record, and host times
 # from what was estimated [logs]; how much that counts beside a row's residual.
 _PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
-_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
+_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR}
 _KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
 _STEP = 0.05
 _ROUNDS = 5

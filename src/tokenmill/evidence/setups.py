@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -163,20 +164,25 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     # the sequences of a beam search share the prompt
     prompt = _length(point, "prompt") * scale / client.beams
     demand = fixed_demand(max(prompt, 1.0), max(_length(point, "output") * scale, 1.0))
-    draft = _draft(point.text("speculative"))
+    draft = _draft(point.text("speculative"), demand.output_mean)
     return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
         client, shape,
     )  # fmt: skip
 
 
-def _draft(method: str) -> Draft:
-    """Drafts as publications run them; none where the method is unknown."""
+def _draft(method: str, output: float) -> Draft:
+    """Drafts as publications run them; none where the method is unknown.
+
+    Long answers repeat themselves, and more of what is guessed holds.
+    """
     known = _datasets().figures
     key = f"speculation/{method}"
     if f"{key}_tokens" not in known:
         return Draft()
-    return Draft(int(known[f"{key}_tokens"].value), known[f"{key}_acceptance"].value)
+    usual, gain = known[f"{key}_acceptance"].value, known["speculation/gain"].value
+    acceptance = usual + gain * math.log2(max(output, 1.0) / 1024.0)
+    return Draft(int(known[f"{key}_tokens"].value), min(max(acceptance, 0.3), 0.9))
 
 
 def room(setup: Setup) -> float:

@@ -96,7 +96,9 @@ def engine(name: str, version: str = "", date: str = "") -> Engine:
 def apart(joint: Engine) -> Engine:
     """An engine with prefill and decode on GPUs of their own, where a record says what differs."""
     slug = f"{_PREFIX}{joint.name}-apart"
-    return _engine(joint.name, load.calibration(slug)) if slug in load.names("calibration") else joint
+    return (
+        _engine(joint.name, load.calibration(slug)) if slug in load.names("calibration") else joint
+    )
 
 
 def _version(text: str) -> tuple[int, int] | None:

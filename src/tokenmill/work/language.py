@@ -45,7 +45,7 @@ __all__ = [
 
 Scalar = Any
 _ACTIVATION_BYTES = 2.0
-_EXPERT_LAUNCHES = 6
+_EXPERT_LAUNCHES, _LATENT_LAUNCHES = 10, 5
 _BLOCKS = ("fp8_block", "fp4")
 
 
@@ -67,16 +67,19 @@ def operations(arch: Architecture) -> tuple[Operation, ...]:
 def launches(arch: Architecture, weights: WeightFormat) -> int:
     """Kernels that one forward pass launches at least: one an operation, more for experts.
 
-    Experts are chosen, their tokens sorted, multiplied twice, activated and added up. Formats with
-    a scale for each block of values scale what goes into a product by a kernel of their own.
+    Experts are scored and chosen, their tokens sorted, counted, multiplied twice, activated and
+    added up; latent attention turns, stores, expands and joins its keys. Formats with a scale for
+    each block of values scale what goes into a product by a kernel of their own.
     """
     kernels = 0
     for op in operations(arch):
         if isinstance(op, ExpertBlock):
             kernels += op.count * (_EXPERT_LAUNCHES + 2 * (weights.experts in _BLOCKS))
         elif isinstance(op, Matmul):
-            used = weights.attention if op.part == "attention" else weights.feed_forward
-            kernels += op.count * (1 + (used in _BLOCKS and op.part in ("attention", "feed-forward")))
+            parts = {"attention": weights.attention, "feed-forward": weights.feed_forward}
+            kernels += op.count * (1 + (parts.get(op.part) in _BLOCKS))
+        elif isinstance(op, Attend) and isinstance(op.mixer, LatentAttention):
+            kernels += op.count * _LATENT_LAUNCHES
         else:
             kernels += op.count
     return kernels
