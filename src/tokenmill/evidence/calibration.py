@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Constant", "Origin", "render"]
 
 # unit -> what a value in base units is multiplied by before the unit is written
-_SCALE = {"us": 1e6, "ns": 1e9, "": 1.0, "W": 1.0, "J/FLOP": 1.0, "J/B": 1.0}
+_SCALE = {"us": 1e6, "ns": 1e9, "": 1.0, "W": 1.0, "J/FLOP": 1.0, "J/B": 1.0, "FLOP": 1.0, "B": 1.0, "s": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ def _cell(constant: Constant) -> str:
     return "{ " + ", ".join(f'{key} = "{text}"' for key, text in parts.items() if text) + " }"
 
 
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[\w-]+", text) else f'"{text}"'
+
+
 def render(
     name: str,
     family: str,
@@ -67,7 +72,7 @@ def render(
     head = {"name": name, "family": family, "inherits": inherits, "note": note}
     lines = [f'{key} = "{text}"' for key, text in head.items() if text]
     lines += ["", "[figures]"]
-    lines += [f"{key} = {_cell(constant)}" for key, constant in constants.items()]
+    lines += [f"{_key(key)} = {_cell(constant)}" for key, constant in constants.items()]
     for key, origin in origins.items():
         lines += ["", f"[sources.{key}]"]
         parts = {"kind": origin.kind, "title": origin.title, "url": origin.url}

@@ -28,7 +28,13 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "p2p"]
-_ALIASES = {"alltoall": "all_to_all", "send_recv": "p2p", "sendrecv": "p2p"}
+# Spellings of nccl-tests and MPI; a reduction to one rank runs as a broadcast does, backwards.
+_ALIASES = {
+    "allreduce": "all_reduce", "allgather": "all_gather", "reducescatter": "reduce_scatter",
+    "alltoall": "all_to_all", "hypercube": "all_to_all", "send_recv": "p2p", "sendrecv": "p2p",
+    "send": "p2p", "bcast": "broadcast", "reduce": "broadcast", "gather": "all_gather",
+    "scatter": "all_gather",
+}  # fmt: skip
 # Largest message for engines' own kernels: the default limit of vLLM and SGLang, 8 MiB.
 SHOT_LIMIT_BYTES = 2.0**23
 # A chain of n-1 hops up to 8 ranks (measured), a tree beyond: continuous at 8.
@@ -168,6 +174,7 @@ def exchange_copies(n_gpus: Any, top_k: Any, backend: str = "high-throughput") -
 
 def _name(op: str) -> str:
     name = _ALIASES.get(op, op)
+    name = _ALIASES.get(name.removesuffix("_perf"), name)
     if name not in get_args(Operation):
         known = ", ".join(get_args(Operation))
         raise InputError(f'unknown collective "{op[:40]}"; known: {known}')
