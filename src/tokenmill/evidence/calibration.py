@@ -9,7 +9,17 @@ from dataclasses import dataclass
 __all__ = ["Constant", "Origin", "render"]
 
 # unit -> what a value in base units is multiplied by before the unit is written
-_SCALE = {"us": 1e6, "ns": 1e9, "": 1.0, "W": 1.0, "J/FLOP": 1.0, "J/B": 1.0, "FLOP": 1.0, "B": 1.0, "s": 1.0}
+_SCALE = {
+    "us": 1e6,
+    "ns": 1e9,
+    "": 1.0,
+    "W": 1.0,
+    "J/FLOP": 1.0,
+    "J/B": 1.0,
+    "FLOP": 1.0,
+    "B": 1.0,
+    "s": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ def _collectives(point: Point) -> Mapping[str, float]:
     return predict_collective(point)
 
 
+def _power(point: Point) -> Mapping[str, float]:
+    from tokenmill.evidence.power import predict_power
+
+    return predict_power(point)
+
+
 def _media(point: Point) -> Mapping[str, float]:
     from tokenmill.evidence.media import predict_media
 
@@ -106,7 +112,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "power", frozenset(("scope", "energy_per", "power_cap_w")), ("gpu",),
-        ("power_w", "energy_j"), _POWER_INPUTS, _later("power"),
+        ("power_w", "energy_j", "throughput"), _POWER_INPUTS, _power,
         lambda point: point.text("scope", "gpu"),
     ),
     Family(

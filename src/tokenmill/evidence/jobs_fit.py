@@ -7,7 +7,7 @@ of machine (its host's power); nothing belongs to a row or to a GPU.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
 from tokenmill.physics.power import PowerConstants, drawn_w
 from tokenmill.placement.platform import Platform, platform
 
-__all__ = ["MACHINES", "Measured", "files", "fit_jobs", "machine_of", "measured_jobs"]
+__all__ = [
+    "Measured", "files", "fit_jobs", "host_size", "machine_of", "measured_jobs", "spread_nodes",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 FANS, SUPPLY = 0.08, 0.94  # of machines cooled by air
@@ -41,8 +43,6 @@ _SAMPLES = {
     "cifar100": 50_000, "imagenet": 1_281_167, "librispeech": 281_241, "movielens-1m": 4_970_845,
     "squad": 88_524, "sentiment140": 1_600_000,
 }  # fmt: skip
-# Machines that rows were measured in: the calibration that holds the host.
-MACHINES = ("power-node-hgx-a100", "power-node-hgx-h100", "power-node-server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Measured:
 
     row: JobRow
     where: Platform
+    power: PowerConstants
     machine: str
     samples_per_s: float
     watts: float
@@ -65,19 +66,25 @@ def machine_of(where: Platform) -> str:
     return f"power-node-hgx-{generation}"
 
 
-def measured_jobs(measurements: Path) -> list[Measured]:
-    """Rows of power.csv that are jobs with a rate or a power of their own."""
+def measured_jobs(
+    measurements: Path, power_of: Callable[[Platform], PowerConstants] = lambda where: where.power
+) -> list[Measured]:
+    """Rows of power.csv that are jobs with a rate or a power of their own.
+
+    Parameters: measurements, the folder; power_of, constants of a platform's card, those on
+    record unless given.
+    """
     found = []
     for point in read_points(measurements / "power.csv"):
         workload = point.text("workload")
         if workload == "training" and point.text("scope") != "gpu":
             continue  # nodes: see `power_fit.read_nodes`
         if workload.startswith(("inference", "diffusion")) or workload == "training":
-            found.append(_measured(point))
+            found.append(_measured(point, power_of))
     return found
 
 
-def _measured(point: Point) -> Measured:
+def _measured(point: Point, power_of: Callable[[Platform], PowerConstants]) -> Measured:
     row, where = job_row(point), platform(point.text("gpu"))
     rate = point.number("throughput")
     if point.text("throughput_unit") == "epochs/s":
@@ -89,7 +96,9 @@ def _measured(point: Point) -> Measured:
     if latency:
         rate = row.batch / float(latency[1]) * 1e3
         watts = point.number("energy_j") * rate
-    return Measured(row, where, machine_of(where), rate, watts, point.number("power_cap_w"))
+    return Measured(
+        row, where, power_of(where), machine_of(where), rate, watts, point.number("power_cap_w")
+    )
 
 
 def _peaks(where: Platform, way: str) -> float:
@@ -105,8 +114,8 @@ class _Columns:
         self.batch = np.array([_BATCH if way == "infer" else m.row.batch for m in rows])
         self.rate = np.array([m.samples_per_s / m.row.gpus for m in rows])
         self.watts = np.array([m.watts for m in rows])
-        self.idle_w = np.array([m.where.power.idle_w for m in rows])
-        self.limit_w = np.array([m.where.power.limit_w for m in rows])
+        self.idle_w = np.array([m.power.idle_w for m in rows])
+        self.limit_w = np.array([m.power.limit_w for m in rows])
 
     def predict(self, job: Job) -> Array:
         """Samples/s of a GPU."""
@@ -128,8 +137,9 @@ def _positive(
 def _fit_rate(rows: Sequence[Measured], way: str, forward: float) -> Job:
     """Arithmetic, traffic and host time of a job from rates at full clock."""
     at = _Columns(rows, way)
-    flop, size = float(np.median(at.flop_per_s / at.rate)), float(
-        np.median(at.bytes_per_s / at.rate)
+    flop, size = (
+        float(np.median(at.flop_per_s / at.rate)),
+        float(np.median(at.bytes_per_s / at.rate)),
     )
     least = forward * (3.0 if way == "train" else 1.0)
     start = np.array([max(0.7 * flop, 1.1 * least), 0.7 * size, 0.02, 1e-6])
@@ -147,7 +157,7 @@ def _fit_rate(rows: Sequence[Measured], way: str, forward: float) -> Job:
 
 def _fit_draw(rows: Sequence[Measured], way: str, job: Job) -> Job:
     """Load of a job, and what is drawn while the host is waited for, from watts of GPUs."""
-    at, chips = _Columns(rows, way), [m.where.power for m in rows]
+    at, chips = _Columns(rows, way), [m.power for m in rows]
     found = _positive(
         lambda x: at.draw(replace(job, load=float(x[0]), waiting=float(x[1])), chips), at.watts,
         np.array([0.7, 0.3]), np.array([0.003, 0.01]), np.array([3.0, 1.0]),
@@ -181,7 +191,7 @@ def fit_jobs(rows: Sequence[Measured]) -> tuple[dict[str, Job], dict[str, float]
 
 
 def _uncapped(one: Measured) -> bool:
-    return not one.cap_w < 0.99 * one.where.power.limit_w
+    return not one.cap_w < 0.99 * one.power.limit_w
 
 
 def _fit_loads(
@@ -195,8 +205,8 @@ def _fit_loads(
     host = np.array([kinds.index(m.machine) for m in mine])
     gpus = np.array([float(m.row.gpus) for m in mine])
     size = np.array([host_size(m.machine, m.row.gpus) for m in mine])
-    idle_w = np.array([m.where.power.idle_w for m in mine])
-    room_w = np.array([m.where.power.limit_w for m in mine]) - idle_w
+    idle_w = np.array([m.power.idle_w for m in mine])
+    room_w = np.array([m.power.limit_w for m in mine]) - idle_w
 
     def predict(x: Array) -> Array:
         each = idle_w + x[: len(names)][which] * room_w
@@ -211,14 +221,14 @@ def _fit_loads(
     return jobs, shared
 
 
-
-
 def host_size(machine: str, gpus: int) -> float:
     """Host of a machine of fewer GPUs, over that of eight [1]: a server is half there without."""
     return gpus / 8.0 if machine != "power-node-server" else 0.35 + 0.65 * gpus / 8.0
 
 
-def _nodes(measurements: Path, host_w: float) -> tuple[float, float]:
+def _nodes(
+    measurements: Path, host_w: float, power_of: Callable[[Platform], PowerConstants]
+) -> tuple[float, float]:
     """(load of training, its fall with each doubling of nodes as a power) from nodes at the wall.
 
     Nodes that work on a fixed batch together wait for each other; language models that are
@@ -228,7 +238,7 @@ def _nodes(measurements: Path, host_w: float) -> tuple[float, float]:
     mine = [p for p in points if p.text("model") and p.text("note")]
     watts = np.array([p.number("power_w") for p in mine])
     nodes = np.array([spread_nodes(p) for p in mine])
-    chips = [platform(p.text("gpu")).power for p in mine]
+    chips = [power_of(platform(p.text("gpu"))) for p in mine]
     idle_w = np.array([c.idle_w for c in chips])
     room_w = np.array([c.limit_w for c in chips]) - idle_w
 
@@ -253,10 +263,12 @@ def _constant(value: float, unit: str, source: str, spread: float = 0.3) -> Cons
     return Constant(value, value * (1.0 - spread), value * (1.0 + spread), unit, source)
 
 
-def files(measurements: Path) -> dict[str, str]:
-    """The calibration file of jobs: slug to text, and hosts of machines by their slug in watts."""
-    jobs, shared = fit_jobs(measured_jobs(measurements))
-    load, fall = _nodes(measurements, shared["power-node-hgx-h100/host"])
+def files(
+    measurements: Path, power_of: Callable[[Platform], PowerConstants] = lambda where: where.power
+) -> tuple[dict[str, str], dict[str, float]]:
+    """The calibration file of jobs, slug to text; and the hosts of machines [W] found with them."""
+    jobs, shared = fit_jobs(measured_jobs(measurements, power_of))
+    load, fall = _nodes(measurements, shared["power-node-hgx-h100/host"], power_of)
     cells: dict[str, Constant] = {
         f"{name}/samples": _constant(float(count), "", "sets", 0.0)
         for name, count in _SAMPLES.items()
@@ -284,7 +296,8 @@ def files(measurements: Path) -> dict[str, str]:
     cells["nodes/train/fall"] = _constant(fall, "", "nodes")
     cells["max_q/load"] = Constant(0.75, 0.6, 0.9, "", "max_q", "of the usual draw above idle")
     cells["max_q/rate"] = Constant(0.93, 0.85, 0.98, "", "max_q", "of the usual rate")
-    return {RECORD: render("Jobs that are no language models", "jobs", cells, _ORIGINS)}
+    hosts = {key.removesuffix("/host"): shared[key] for key in shared if key.endswith("/host")}
+    return {RECORD: render("Jobs that are no language models", "jobs", cells, _ORIGINS)}, hosts
 
 
 _ORIGINS = {

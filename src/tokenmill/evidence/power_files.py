@@ -8,27 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from tokenmill.evidence import jobs_fit
 from tokenmill.evidence.calibration import Constant, Origin, render
-from tokenmill.evidence.power_fit import (
-    Shares,
-    errors,
-    fit,
-    fit_clock,
-    fit_host,
-    predict,
-    read_caps,
-    read_nodes,
-    training_w,
-)
-from tokenmill.evidence.power_rows import CHIPS, Activity, read_activity
-from tokenmill.evidence.power_shared import FIGURES, shared_file
+from tokenmill.evidence.power_fit import Shares, errors, fit, fit_clock, predict, read_caps
+from tokenmill.evidence.power_rows import Activity, read_activity
+from tokenmill.evidence.power_shared import shared_file
+from tokenmill.physics.power import PowerConstants, family
+from tokenmill.placement.platform import Platform
 
 __all__ = ["files"]
 
-_READ = "2026-11-23"
+_READ = "2026-11-28"
 _FIT = Origin(
     "measured", "fit on published GPU power of language models at known throughput", _READ,
-    note="activity estimated from model sizes; ranges are refits on random halves of the rows",
+    note="activity as the twin plays the rows; ranges are refits on random halves of the rows",
 )  # fmt: skip
 
 
@@ -78,17 +71,22 @@ _NAMES = {
     "power-hopper": "Hopper", "power-ampere": "Ampere at TSMC", "power-volta": "Volta",
     "power-ampere-samsung": "Ampere at Samsung (GA10x)",
 }  # fmt: skip
+_MACHINES = {
+    "power-node-hgx-a100": "Eight A100 with host", "power-node-hgx-h100": "Eight H100 with host",
+    "power-node-server": "Server with eight PCIe cards",
+}  # fmt: skip
 _HOSTS = {
-    "power-node-hgx-a100": ("Eight A100 with host", 0.85, "as the H100 host, without PCIe 5"),
     "power-node-hgx-b200": (
         "Eight B200 with host", 1.3, "more cooling air, network cards of twice the rate"),
     "power-node-nvl72": (
-        "NVL72, a compute tray's share for four GPUs, liquid cooled", 0.9,
+        "NVL72, a compute tray's share for four GPUs, liquid cooled", 0.6,
         "two Grace CPUs, network cards and a share of the switch trays"),
-    "power-node-workstation": ("Workstation with its GPUs", 0.13, "one desktop CPU, two disks"),
+    "power-node-workstation": ("Workstation with its GPUs", 0.086, "one desktop CPU, two disks"),
 }  # fmt: skip
 _FAN_SHARE = {"power-node-nvl72": (0.02, 0.0, 0.04), "power-node-workstation": (0.03, 0.01, 0.06)}
-_KEYS = {"idle_share": "", "active_share": "", "flop": "J/FLOP", "cache": "J/B"}
+_KEYS = {
+    "idle_share": "", "active_share": "", "flop": "J/FLOP", "cache": "J/B", "routed_share": "",
+}  # fmt: skip
 Range = tuple[float, float]
 
 
@@ -99,7 +97,7 @@ def files(measurements: Path) -> dict[str, str]:
     """
     rows = read_activity(measurements)
     found, ranges = fit(rows), _spread(rows)
-    scores = errors(rows, predict(rows, found), _families)
+    scores = errors(rows, predict(rows, found), lambda r: r.family)
     texts = {"power-shared": shared_file(*fit_clock(read_caps(measurements)))}
     for slug, shares in found.items():
         n, median, mean = scores[slug]
@@ -108,11 +106,8 @@ def files(measurements: Path) -> dict[str, str]:
         texts[slug] = render(_NAMES[slug], "power", constants, {"fit": _FIT}, note=note)
     for slug, relative in _RELATIVES.items():
         texts[slug] = _unmeasured(relative, found[relative.parent])
-    return texts | _nodes(measurements, found["power-hopper"])
-
-
-def _families(rows: Activity) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    return np.array([CHIPS[gpu].family for gpu in rows.gpu])
+    jobs, hosts = jobs_fit.files(measurements, lambda where: _card(where, found))
+    return texts | _nodes(hosts) | jobs
 
 
 def _spread(rows: Activity, rounds: int = 20) -> dict[str, list[Range]]:
@@ -139,7 +134,8 @@ def _constants(shares: Shares, ranges: Sequence[Range], source: str) -> dict[str
 def _unmeasured(relative: _Relative, parent: Shares) -> str:
     shares = Shares(
         parent.idle_share * relative.idle, parent.active_share * relative.active,
-        parent.flop_j * relative.flop, parent.cache_j * relative.flop,
+        parent.flop * relative.flop, parent.cache * relative.flop,
+        parent.routed_share * relative.active,
     )  # fmt: skip
     ranges = [(0.6 * value, 1.5 * value) for value in shares.figures().values()]
     origin = Origin(
@@ -152,24 +148,26 @@ def _unmeasured(relative: _Relative, parent: Shares) -> str:
     )  # fmt: skip
 
 
-# Training at the rate of the logged GPT-3 run, in FLOP of a token and GPU: 6 N, FP8 for most.
-_GPT3_FLOP16 = 6 * 175e9 * FIGURES["format_fp8"]
+def _card(where: Platform, found: Mapping[str, Shares]) -> PowerConstants:
+    """A platform's card under the constants just found; those on record for other families."""
+    name = family(where.chip.architecture, where.accelerator.process)
+    if name not in found:
+        return where.power
+    return found[name].chip(where.power.limit_w, where.accelerator.memory_type)
 
 
-def _nodes(measurements: Path, hopper: Shares) -> dict[str, str]:
-    nodes = read_nodes(measurements)
-    logged = [node for node in nodes if node.model == "gpt3-175b" and node.tokens_per_s]
-    gpu_w = training_w(hopper, _GPT3_FLOP16 * logged[0].tokens_per_s)
-    host = fit_host(nodes, gpu_w)
+def _nodes(hosts: Mapping[str, float]) -> dict[str, str]:
     fitted = Origin(
-        "measured", "mean AC power of eight-GPU H100 nodes in MLPerf Training 4.0", _READ,
-        note="less the GPUs' predicted draw; fans and supply losses assumed",
+        "measured", "power at the wall of machines in MLPerf Inference 2.0 to 4.0", _READ,
+        note="together with the draw of their jobs; fans and supply losses assumed",
     )  # fmt: skip
-    slug, name = "power-node-hgx-h100", "Eight H100 with host"
-    texts = {slug: _node(name, host.host_w, slug, {"host": fitted})}
+    texts = {
+        slug: _node(name, hosts[slug], slug, {"host": fitted}) for slug, name in _MACHINES.items()
+    }
+    largest = hosts["power-node-hgx-h100"]
     for slug, (name, factor, why) in _HOSTS.items():
-        origin = Origin("assumed", "the fitted H100 host, scaled", _READ, note=why)
-        texts[slug] = _node(name, host.host_w * factor, slug, {"host": origin})
+        origin = Origin("assumed", "the fitted host of eight H100, scaled", _READ, note=why)
+        texts[slug] = _node(name, largest * factor, slug, {"host": origin})
     return texts
 
 

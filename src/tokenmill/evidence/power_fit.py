@@ -7,8 +7,8 @@ belong to a process or a memory type. Nothing belongs to a row.
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,31 +16,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.evidence.gauss_newton import minimise
-from tokenmill.evidence.power_rows import CHIPS, Activity
+from tokenmill.evidence.power_rows import Activity
 from tokenmill.evidence.power_shared import FIGURES
 from tokenmill.physics import power
-from tokenmill.physics.power import Node, PowerConstants
+from tokenmill.physics.power import PowerConstants
 
 __all__ = [
-    "Cap", "Shares", "TrainingNode", "cap_errors", "cross_validate", "errors", "fit",
-    "fit_clock", "fit_host", "predict", "read_caps", "read_nodes", "training_w",
+    "Cap", "Shares", "cap_errors", "cross_validate", "errors", "fit", "fit_clock", "predict",
+    "read_caps",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-_START = np.array([0.18, 0.33, 1.4e-12, 80e-12])  # idle, active, FLOP, cache
-_LOW = np.array([0.03, 0.08, 0.2e-12, 1e-12])
-_HIGH = np.array([0.35, 0.9, 4e-12, 400e-12])
+_NAMES = ("idle_share", "active_share", "flop", "cache", "routed_share")
+_START = np.array([0.18, 0.33, 1.4e-12, 80e-12, 0.1])
+_LOW = np.array([0.03, 0.05, 0.2e-12, 1e-12, 0.001])
+_HIGH = np.array([0.35, 0.9, 4e-12, 400e-12, 0.6])
+_ALWAYS = 2  # idle and active: what a card that serves one request at a time can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Fitted constants of a family: idle and active as shares of the limit, energies [J]."""
+    """Fitted constants of a family: idle, active and grouped products as shares of the limit;
+    energies [J] of a FLOP and of a byte of cache."""
 
     idle_share: float
     active_share: float
-    flop_j: float
-    cache_j: float
+    flop: float
+    cache: float
+    routed_share: float
 
     def chip(self, limit_w: float, memory_type: str) -> PowerConstants:
         """The constants of one card of the family."""
@@ -48,21 +52,19 @@ class Shares:
 
     def figures(self) -> dict[str, float]:
         """The constants by the keys of a calibration file."""
-        keys = ("idle_share", "active_share", "flop", "cache")
-        values = (self.idle_share, self.active_share, self.flop_j, self.cache_j)
-        return dict(zip(keys, values, strict=True))
+        return {name: getattr(self, name) for name in _NAMES}
 
 
 def _watts(shares: Shares, rows: Activity) -> Array:
     watts = np.zeros_like(rows.measured_w)
-    for gpu in set(rows.gpu.tolist()):
+    cards = np.stack([rows.gpu, rows.memory], axis=1)
+    for gpu, memory in np.unique(cards, axis=0).tolist():
         mine = rows.gpu == gpu
-        sheet = CHIPS[gpu]
-        chip = shares.chip(sheet.limit_w, sheet.memory_type)
+        chip = shares.chip(float(rows.limit_w[mine][0]), memory)
+        busy, link_busy, routed, flop16, moved, cached, sent = rows.amounts[:, mine]
         joules = power.step_joules(
-            chip, rows.busy[mine], {"bf16": rows.flop16[mine]}, rows.memory_bytes[mine],
-            cache_bytes=rows.cache_bytes[mine],
-        )  # fmt: skip
+            chip, busy + chip.link_share * link_busy, {"bf16": flop16}, moved, sent, cached
+        ) + chip.routed_w * routed  # fmt: skip
         watts[mine] = power.drawn_w(chip, power.demand_w(chip, joules, 1.0))
     return watts
 
@@ -70,34 +72,38 @@ def _watts(shares: Shares, rows: Activity) -> Array:
 def fit(rows: Activity) -> dict[str, Shares]:
     """Constants of every family measured.
 
-    A family measured only one request at a time says nothing of its FLOPs and caches: it takes
-    those energies from the families that were loaded.
+    A family measured only one request at a time says nothing of its FLOPs, caches and experts: it
+    takes those from the families that were loaded.
     """
-    families = np.array([CHIPS[gpu].family for gpu in rows.gpu])
-    loaded = {name for name in set(families.tolist()) if _is_loaded(rows.where(families == name))}
-    found = {name: _fit_family(rows.where(families == name)) for name in sorted(loaded)}
-    flop = float(np.mean([s.flop_j for s in found.values()])) if found else float(_START[2])
-    cache = float(np.mean([s.cache_j for s in found.values()])) if found else float(_START[3])
-    for name in sorted(set(families.tolist()) - loaded):
-        found[name] = _fit_family(rows.where(families == name), (flop, cache))
+    names = sorted(set(rows.family.tolist()))
+    loaded = [name for name in names if _is_loaded(rows.where(rows.family == name))]
+    found = {name: _fit_family(rows.where(rows.family == name)) for name in loaded}
+    known = _START if not found else np.array([list(s.figures().values()) for s in found.values()])
+    rest = np.atleast_2d(known).mean(axis=0)[_ALWAYS:]
+    for name in names:
+        if name not in found:
+            found[name] = _fit_family(rows.where(rows.family == name), rest)
     return found
 
 
 def _is_loaded(rows: Activity) -> bool:
     """Whether FLOPs or caches carry a tenth of the power somewhere."""
-    busiest = rows.flop16 * _START[2] + rows.cache_bytes * _START[3]
+    busiest = rows.amounts[3] * _START[2] + rows.amounts[5] * _START[3]
     return bool(np.mean(busiest > 0.1 * rows.measured_w) > 0.1)
 
 
-def _fit_family(rows: Activity, known: tuple[float, float] | None = None) -> Shares:
-    size = 4 if known is None else 2
+def _fit_family(rows: Activity, known: Array | None = None) -> Shares:
+    size = _START.size if known is None else _ALWAYS
 
     def shares(x: Array) -> Shares:
-        return Shares(*x.tolist(), *(() if known is None else known))
+        return Shares(*x.tolist(), *(() if known is None else known.tolist()))
 
+    # a publication of n rows weighs as the root of n: a long sweep must not drown a short one
+    sizes = Counter(rows.publication.tolist())
+    trust = np.array([sizes[name] ** -0.5 for name in rows.publication.tolist()])
     best = minimise(
-        lambda x: _watts(shares(x), rows), rows.measured_w, np.ones_like(rows.measured_w),
-        _START[:size], _LOW[:size], _HIGH[:size],
+        lambda x: _watts(shares(x), rows), rows.measured_w, trust, _START[:size], _LOW[:size],
+        _HIGH[:size],
     )  # fmt: skip
     return shares(best.point)
 
@@ -105,9 +111,8 @@ def _fit_family(rows: Activity, known: tuple[float, float] | None = None) -> Sha
 def predict(rows: Activity, found: Mapping[str, Shares]) -> Array:
     """Watts of each row by the product's own functions; NaN where its family is unknown."""
     watts = np.full(rows.measured_w.size, np.nan)
-    families = np.array([CHIPS[gpu].family for gpu in rows.gpu])
-    for name in set(families.tolist()) & set(found):
-        mine = families == name
+    for name in set(rows.family.tolist()) & set(found):
+        mine = rows.family == name
         watts[mine] = _watts(found[name], rows.where(mine))
     return watts
 
@@ -122,15 +127,10 @@ def cross_validate(rows: Activity, by: Callable[[Activity], NDArray[np.str_]]) -
     for label in sorted(set(labels.tolist())):
         out = labels == label
         found = fit(rows.where(~out))
-        mean = _mean(list(found.values()))
-        known = {sheet.family: found.get(sheet.family, mean) for sheet in CHIPS.values()}
+        mean = Shares(*np.array([list(s.figures().values()) for s in found.values()]).mean(0))
+        known = {name: found.get(name, mean) for name in set(rows.family.tolist())}
         watts[out] = predict(rows.where(out), known)
     return watts
-
-
-def _mean(shares: Sequence[Shares]) -> Shares:
-    table = np.array([[getattr(s, key) for key in Shares.__slots__] for s in shares])
-    return Shares(*table.mean(axis=0).tolist())
 
 
 def errors(
@@ -164,8 +164,8 @@ class Cap:
         return Cap(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-# Spec sheets of the cards that were capped: limit and idle, the least mean power seen [W].
-_CAPPED = {"a40": (300.0, 55.0, "gddr6"), "v100-pcie-32gb": (250.0, 25.0, "hbm2")}
+# Cards that were capped: limit, and idle as their families have it [W].
+_CAPPED = {"a40": (300.0, 61.0, "gddr6"), "v100-pcie-32gb": (250.0, 29.0, "hbm2")}
 
 
 def read_caps(measurements: Path) -> Cap:
@@ -198,7 +198,7 @@ def _speed(rows: Cap, floor: float, knee: float) -> Array:
         mine = rows.gpu == gpu
         limit, idle, memory = _CAPPED[gpu]
         chip = replace(
-            Shares(idle / limit, 0.3, 1e-12, 1e-12).chip(limit, memory),
+            Shares(idle / limit, 0.3, 1e-12, 1e-12, 0.0).chip(limit, memory),
             voltage_floor=floor, knee=knee,
         )  # fmt: skip
         speed[mine] = power.clock(chip, rows.full_w[mine], rows.cap_w[mine])
@@ -232,48 +232,3 @@ def cap_errors(rows: Cap) -> dict[str, tuple[int, float, float]]:
         )
         for gpu in sorted(set(rows.gpu.tolist()))
     }
-
-
-# Fans and supplies of eight-GPU machines cooled by air.
-_FANS, _SUPPLY = 0.08, 0.94
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingNode:
-    """A node in training: mean AC power [W]; tokens/s of each GPU, 0 where not logged."""
-
-    model: str
-    node_w: float
-    tokens_per_s: float
-
-
-def read_nodes(measurements: Path) -> list[TrainingNode]:
-    """Eight-GPU H100 nodes of training.csv in runs over ten minutes (shorter ones only start)."""
-    with (measurements / "training.csv").open(newline="", encoding="utf-8") as file:
-        return [
-            TrainingNode(row["model"], float(row["node_power_w"]), _tokens_per_s(row))
-            for row in csv.DictReader(file)
-            if row["node_power_w"] and row["gpu"] == "h100-sxm"
-            and float(row["time_to_train_s"] or 0.0) > 600.0
-        ]  # fmt: skip
-
-
-def _tokens_per_s(row: Mapping[str, str]) -> float:
-    logged = re.search(r"logged throughput ([\d.]+); tokens/s from", row["note"])
-    per_sample = float(row["seq_len"] or 0.0) if row["task"] != "pretrain" else 1.0
-    return float(logged[1]) * per_sample / float(row["n_gpus"]) if logged else 0.0
-
-
-def training_w(shares: Shares, flop16_per_s: float) -> float:
-    """Power of an H100 that trains at a rate of 16-bit-equivalent FLOP/s [W]."""
-    sheet = CHIPS["h100-sxm"]
-    chip = shares.chip(sheet.limit_w, sheet.memory_type)
-    memory_bytes = 0.3 * sheet.bytes_per_s  # activations and weights, a third of the time
-    joules = power.step_joules(chip, 1.0, {"bf16": flop16_per_s}, memory_bytes)
-    return float(power.drawn_w(chip, power.demand_w(chip, joules, 1.0)))
-
-
-def fit_host(nodes: Sequence[TrainingNode], gpu_w: float) -> Node:
-    """The host of a node from the mean power of training nodes and of their GPUs [W]."""
-    inside = np.array([node.node_w for node in nodes]) * _SUPPLY / (1.0 + _FANS)
-    return Node(float(np.median(inside - 8.0 * gpu_w)), _FANS, _SUPPLY)

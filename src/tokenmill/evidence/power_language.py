@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from tokenmill.evidence.jobs_rows import is_language
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.replay import Replay, closed_loop
-from tokenmill.evidence.serving import predict_serving
+from tokenmill.evidence.replay import closed_loop
+from tokenmill.evidence.serving import predict_serving, predict_setup
 from tokenmill.evidence.setups import Setup, setup_of
 
-__all__ = ["Talk", "is_talk", "talk"]
+__all__ = ["Talk", "is_talk", "offline_rate", "serving_row", "talk", "talk_of"]
 
-# Mean tokens of prompts that publications do not state, and of a picture or a clip among them.
-_PROMPTS = {
-    "llm_text_generation/code": 150.0, "llm_text_generation/chat": 200.0,
-    "mllm_text_generation/chat": 700.0, "image-chat": 1500.0, "video-chat": 4000.0,
+# The data set behind a kind of row, whose lengths are on record; other rows are single questions.
+_SETS = {
+    "llm_text_generation/code": "code-2024", "llm_text_generation/chat": "chat-2024",
+    "mllm_text_generation/chat": "picture-2024", "image-chat": "picture-chat",
+    "video-chat": "clip-chat",
 }  # fmt: skip
-_PROMPT = 100.0
+_SINGLE = "single-question"
+# Models that stand for those not on record, by the billions of parameters in their names.
+_STAND_INS = {3.0: "openllama-3b", 7.0: "llama-2-7b", 13.0: "llama-2-13b", 33.0: "llama-1-33b",
+              70.0: "llama-2-70b"}  # fmt: skip
 _ENGINES = {"deepspeed-mii", "vllm", "tensorrt-llm", "llama.cpp", "sglang", "ollama"}
 
 
@@ -51,27 +56,34 @@ def serving_row(point: Point) -> Point:
     """The row in the columns of a serving file; what its publication leaves open, by its kind."""
     workload, note = point.text("workload").lower(), point.text("note")
     gpus = point.count("n_gpus", 1)
-    output = _noted(point, "avg_out", "avg_output_len", "response_length", "osl") or 256.0
+    output = _noted(point, "avg_out", "avg_output_len", "response_length", "osl")
     stated = re.search(r"\b(\d{2,6})/(\d{1,6})\b", note)
-    prompt = float(stated[1]) if stated else _PROMPTS.get(workload, _PROMPT)
+    lengths = {"length_shape": _SETS.get(workload, _SINGLE), "osl_mean": str(output or "")}
     if stated:
-        output = float(stated[2])
+        lengths = {"isl_mean": stated[1], "osl_mean": stated[2]}
     batch = _noted(point, "max_num_seqs", "maxBS") or point.number("batch", 1.0)
     cells = {
-        "gpu": point.text("gpu"), "n_gpus": str(gpus), "model": point.text("model"),
+        "gpu": point.text("gpu"), "n_gpus": str(gpus), "model": stand_in(point.text("model")),
         "publication": point.text("publication"),
         "weight_dtype": point.text("precision", "bf16" if _noted(point, "TP") else ""),
-        "isl_mean": str(prompt), "osl_mean": str(output), "load": "concurrency",
-        "concurrency": str(batch), "engine": _engine(point), "engine_version": "",
-    }  # fmt: skip
+        "load": "concurrency", "concurrency": str(batch), "engine": _engine(point),
+        "kv_dtype": "bf16",
+    } | lengths  # fmt: skip
     for key, name in (("tp", "TP"), ("pp", "PP"), ("ep", "EP")):
         value = _noted(point, name)
         if value:
             cells[key] = str(int(value))
     if workload == "llm static batch":
         cells |= {"num_requests": cells["concurrency"], "tp": str(gpus)}
-    cells["kv_dtype"] = "bf16"
     return Point(point.path, point.line, {key: text for key, text in cells.items() if text})
+
+
+def stand_in(name: str) -> str:
+    """The model itself where it is on record, else one of about the size that its name states."""
+    size = re.search(r"(?<![\d.])(\d+(?:\.\d+)?)b\b", name.lower())
+    if is_language(name) or not size:
+        return name
+    return _STAND_INS[min(_STAND_INS, key=lambda own: abs(own - float(size[1])))]
 
 
 def _engine(point: Point) -> str:
@@ -79,24 +91,26 @@ def _engine(point: Point) -> str:
     if first in _ENGINES:
         return first
     # one request at a time is Transformers; batches of 2024 were served by vLLM of its day
-    return "vllm-2024" if _noted(point, "maxBS") else "unstated"
+    if not _noted(point, "maxBS"):
+        return "unstated"
+    return "vllm-2024-pictures" if point.text("workload").startswith("mllm") else "vllm-2024"
 
 
 def talk(point: Point) -> Talk:
     """What the twin says of a row. Raises: UnknownName, BadRecord, Unsupported."""
     row = serving_row(point)
-    setup = setup_of(row)
-    batch = setup.concurrency
-    if point.text("workload") == "llm static batch" or batch <= 1:
-        seen = closed_loop(setup, max(batch, 1.0), max(batch, 1.0) * (3.0 if batch <= 1 else 1.0))
-        return _told(setup, seen)
-    found = predict_serving(row)
+    return talk_of(row, setup_of(row))
+
+
+def talk_of(row: Point, setup: Setup) -> Talk:
+    """What the twin says of a serving row under a setup of its own."""
+    users = max(setup.concurrency, 1.0)
+    if row.text("num_requests") or users <= 1:
+        seen = closed_loop(setup, users, row.number("num_requests", 3.0))
+        rate = seen.requests_per_s
+        return Talk(rate * setup.demand.output_mean, rate, seen.watts)
+    found = predict_setup(row, setup)
     return Talk(found["output_tokens_per_s"], found["requests_per_s"], found["gpu_power_w"])
-
-
-def _told(setup: Setup, seen: Replay) -> Talk:
-    rate = seen.requests_per_s
-    return Talk(rate * setup.demand.output_mean, rate, seen.watts)
 
 
 def offline_rate(point: Point) -> Talk:

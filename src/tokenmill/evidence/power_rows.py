@@ -1,242 +1,138 @@
 """Measured GPU power of language models as activity: rates of kernels, FLOPs and bytes.
 
-Activity comes from model sizes by simple formulas, since the publications state throughput and
-batch but neither kernel times nor traffic.
+Activity is that of the twin itself, which plays each row on chips that draw nothing but one unit
+of one activity: what it calls watts is then the activity. Speeds are those measured.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.errors import TokenmillError
+from tokenmill.evidence.points import Point, read_points
+from tokenmill.evidence.power_language import is_talk, serving_row, talk_of
 from tokenmill.evidence.power_shared import FIGURES
+from tokenmill.evidence.setups import Setup, setup_of
+from tokenmill.physics import power
+from tokenmill.physics.power import PowerConstants
+from tokenmill.placement.platform import platform
 
-__all__ = ["CHIPS", "Activity", "read_activity"]
+__all__ = ["ACTIVITIES", "Activity", "read_activity"]
 
 Array = NDArray[np.float64]
+ACTIVITIES = ("busy", "link_busy", "routed", "flop16", "memory_bytes", "cache_bytes", "link_bytes")
+_RIGHT = 0.35  # rows whose speed the twin has within this (as a logarithm) tell of its watts
 
 
-@dataclass(frozen=True, slots=True)
-class _Chip:
-    """Spec sheet of a measured GPU: family, memory type, B/s, dense 16-bit FLOP/s, limit [W]."""
-
-    family: str
-    memory_type: str
-    bytes_per_s: float
-    flop_per_s: float
-    limit_w: float
-
-
-CHIPS: Mapping[str, _Chip] = {
-    "h100-sxm": _Chip("power-hopper", "HBM3", 3.35e12, 989e12, 700.0),
-    "a100-sxm-40gb": _Chip("power-ampere", "hbm2e", 1.555e12, 312e12, 400.0),
-    "a40": _Chip("power-ampere-samsung", "gddr6", 0.696e12, 149.7e12, 300.0),
-    "v100-sxm-16gb": _Chip("power-volta", "hbm2", 0.9e12, 125e12, 300.0),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """Sizes of a language model: parameters, those of a token, and of routed experts [1e9],
-    layers, values cached for a token and layer, and the window of part of the layers."""
-
-    total: float
-    active: float
-    layers: int
-    cached: int
-    routed: float = 0.0
-    experts: int = 1
-    top_k: int = 1
-    windowed: float = 0.0
-    window: int = 0
-
-
-def _llama(billions: float, layers: int, cached: int) -> _Model:
-    return _Model(billions, billions, layers, cached)
-
-
-_QWEN3_MOE = _Model(30.5, 3.3, 48, 1024, 29.0, 128, 8)
-_MODELS: Mapping[str, _Model] = {
-    "gemma-3-12b": _Model(11.8, 11.8, 48, 4096, windowed=5 / 6, window=1024),
-    "gemma-3-27b": _Model(27.0, 27.0, 62, 4096, windowed=5 / 6, window=1024),
-    "gemma-2-2b": _Model(2.6, 2.6, 26, 2048, windowed=0.5, window=4096),
-    "gemma-2-9b": _Model(9.2, 9.2, 42, 4096, windowed=0.5, window=4096),
-    "gemma-2-27b": _Model(27.2, 27.2, 46, 4096, windowed=0.5, window=4096),
-    "codegemma-7b": _llama(8.5, 28, 8192),
-    "codegemma-1.1-2b": _llama(2.5, 18, 512),
-    "llama-2-7b": _llama(6.7, 32, 8192),
-    "llama-3-8b": _llama(8.0, 32, 2048),
-    "llama-3.1-8b": _llama(8.0, 32, 2048),
-    "llama-3.1-70b": _llama(70.6, 80, 2048),
-    "llama-3.3-70b": _llama(70.6, 80, 2048),
-    "llama-3.1-405b": _llama(405.0, 126, 2048),
-    "llama-4-scout": _Model(107.0, 17.0, 48, 2048, 96.6, 16, 1, 0.75, 8192),
-    "llama-4-maverick": _Model(400.0, 17.0, 48, 2048, 386.0, 128, 1, 0.75, 8192),
-    "codellama-7b": _llama(6.7, 32, 8192),
-    "codellama-13b": _llama(13.0, 40, 10240),
-    "codellama-34b": _llama(33.7, 48, 2048),
-    "codellama-70b": _llama(69.0, 80, 2048),
-    "mistral-7b": _llama(7.2, 32, 2048),
-    "mistral-nemo-instruct-2407": _llama(12.2, 40, 2048),
-    "mistral-large-instruct-2407": _llama(122.6, 88, 2048),
-    "mixtral-8x7b": _Model(46.7, 12.9, 32, 2048, 45.1, 8, 2),
-    "mixtral-8x22b": _Model(141.0, 39.0, 56, 2048, 135.0, 8, 2),
-    "phi-3-mini-4k": _llama(3.8, 32, 6144),
-    "phi-3-small-8k": _llama(7.4, 32, 2048),
-    "phi-3-medium-4k": _llama(14.0, 40, 2560),
-    "starcoder2-3b": _llama(3.0, 30, 512),
-    "starcoder2-7b": _llama(7.2, 32, 1024),
-    "starcoder2-15b": _llama(16.0, 40, 1024),
-    "qwen3-8b": _llama(8.2, 36, 2048),
-    "qwen3-14b": _llama(14.8, 40, 2048),
-    "qwen3-32b": _llama(32.8, 64, 2048),
-    "qwen3-30b-a3b": _QWEN3_MOE,
-    "qwen3-coder-30b-a3b": _QWEN3_MOE,
-    "qwen3-235b-a22b": _Model(235.0, 22.0, 94, 1024, 227.0, 128, 8),
-    "nemotron-nano-9b-v2": _llama(8.9, 56, 146),  # 4 of its layers attend, 6 of the next one's
-    "nemotron-nano-12b-v2": _llama(12.3, 62, 198),
-    "gpt-oss-20b": _Model(20.9, 3.6, 24, 1024, 19.1, 32, 4, 0.5, 128),
-    "gpt-oss-120b": _Model(116.8, 5.1, 36, 1024, 114.7, 128, 4, 0.5, 128),
-}
-# Chat models of 2023 were all of Llama's or GPT-NeoX's shape: sizes by the number in the name.
-_BY_SIZE = {
-    "3": _llama(3.4, 26, 6400), "6": _llama(6.2, 32, 8192), "7": _llama(6.7, 32, 8192),
-    "12": _llama(12.0, 36, 10240), "13": _llama(13.0, 40, 10240),
-}  # fmt: skip
-_WIDTH = {"bf16": (2.0, 2.0), "fp16": (2.0, 2.0), "fp8": (1.0, 1.0), "mxfp4": (2.0, 0.53)}
-_PROMPT = {"lm-arena-chat": 150.0, "gpqa": 250.0, "sourcegraph-fim": 2000.0}
-
-# Kernel times of the estimate: shares of the rated rates, and seconds of a layer's small kernels.
-_DENSE_BANDWIDTH, _EXPERT_BANDWIDTH, _ATTENTION_BANDWIDTH = 0.85, 0.35, 0.7
-_DECODE_RATE, _PREFILL_RATE = 0.7, 0.6
-_FP8_PEAK = 1.8  # over the 16-bit peak, as kernels reach it
-_LAYER_S, _EXPERT_LAYER_S = 30e-6, 60e-6
+def _unit_chips() -> dict[str, PowerConstants]:
+    formats = tuple(
+        (key.removeprefix("format_"), value)
+        for key, value in FIGURES.items()
+        if key.startswith("format_")
+    )
+    none = PowerConstants(
+        limit_w=1e30, idle_w=0.0, active_w=0.0, flop_j=tuple((key, 0.0) for key, _ in formats),
+        memory_j=0.0, cache_j=0.0, link_j=0.0, bend=4.0, voltage_floor=0.9, knee=0.9,
+        leakage=0.0, link_share=0.0,
+    )  # fmt: skip
+    return {
+        "busy": replace(none, active_w=1.0),
+        "link_busy": replace(none, active_w=1.0, link_share=1.0),
+        "routed": replace(none, routed_w=1.0),
+        "flop16": replace(none, flop_j=formats),
+        "memory_bytes": replace(none, memory_j=1.0),
+        "cache_bytes": replace(none, cache_j=1.0),
+        "link_bytes": replace(none, link_j=1.0),
+    }
 
 
 @dataclass(frozen=True)
 class Activity:
     """Rows of measured power: per GPU and second.
 
-    busy: share of the time that kernels run; flop16: 16-bit-equivalent FLOP/s; memory and cache
-    [B/s]; measured [W] per GPU.
+    family of power constants; limit_w [W] and memory of the card; of `ACTIVITIES` (7, rows):
+    shares of the time that kernels run, that they move messages, that grouped products run;
+    16-bit-equivalent FLOP/s; B/s of memory, of cache and of links; measured_w [W] per GPU.
     """
 
     publication: NDArray[np.str_]
     gpu: NDArray[np.str_]
     model: NDArray[np.str_]
-    busy: Array
-    flop16: Array
-    memory_bytes: Array
-    cache_bytes: Array
+    family: NDArray[np.str_]
+    memory: NDArray[np.str_]
+    limit_w: Array
+    amounts: Array
     measured_w: Array
 
     def where(self, mask: NDArray[np.bool_]) -> Activity:
         """The rows of a mask."""
-        return Activity(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+        parts = {name: getattr(self, name)[..., mask] for name in self.__dataclass_fields__}
+        return Activity(**parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    publication: str
-    gpu: str
-    model: str
-    dtype: str
-    gpus: float
-    batch: float
-    prompt: float
-    answer: float
-    tokens_per_s: float
-    watts: float
+def read_activity(measurements: Path, step: int = 1) -> Activity:
+    """Measured GPU power of language models whose speed the twin has about right.
 
-
-def read_activity(measurements: Path) -> Activity:
-    """Every measured GPU power of a language model whose size is known.
-
-    Parameters: measurements, folder with serving.csv and power.csv.
+    Parameters: measurements, folder with serving.csv and power.csv; step, to take one row in so
+    many.
     """
-    rows = [*_serving(measurements / "serving.csv"), *_power(measurements / "power.csv")]
-    known = [(row, model) for row in rows if (model := _sizes(row.model)) and row.gpu in CHIPS]
-    numbers = np.array([_activity(row, model) for row, model in known])
-    names = [[getattr(row, key) for row, _ in known] for key in ("publication", "gpu", "model")]
-    return Activity(*(np.array(name) for name in names), *numbers.T)
+    records = [
+        record
+        for number, (point, row, rate, watts) in enumerate(_measured(measurements))
+        if number % step == 0 and (record := _record(point, row, rate, watts)) is not None
+    ]
+    names, numbers = zip(*records, strict=True)
+    publication, gpu, model, family, memory = (
+        np.array(column) for column in zip(*names, strict=True)
+    )
+    limit_w, watts, *amounts = np.array(numbers).T
+    return Activity(publication, gpu, model, family, memory, limit_w, np.array(amounts), watts)
 
 
-def _sizes(name: str) -> _Model | None:
-    if name in _MODELS:
-        return _MODELS[name]
-    size = re.search(r"-(\d+)b", name)
-    return _BY_SIZE.get(size[1]) if size else None
+def _measured(measurements: Path) -> Iterator[tuple[Point, Point, float, float]]:
+    """(row, the same as a serving row, output tokens/s, watts of all its GPUs)."""
+    for point in read_points(measurements / "serving.csv"):
+        if point.text("gpu_power_w") and point.text("output_tokens_per_s"):
+            yield point, point, point.number("output_tokens_per_s"), point.number("gpu_power_w")
+    for point in read_points(measurements / "power.csv"):
+        if not is_talk(point) or point.text("scope") != "gpu":
+            continue
+        rate, row = point.number("throughput"), serving_row(point)
+        answer = 1.0 if point.text("energy_per") == "output token" else row.number("osl_mean")
+        yield point, row, rate, point.number("energy_j") * rate / answer
 
 
-def _number(pattern: str, text: str) -> float:
-    found = re.search(pattern + r"([\d.]+)", text)
-    return float(found[1]) if found else float("nan")
+def _record(
+    point: Point, row: Point, rate: float, watts: float
+) -> tuple[tuple[str, ...], tuple[float, ...]] | None:
+    try:
+        setup = setup_of(row)
+        seen = {name: talk_of(row, _with(setup, name, chip)) for name, chip in _CHIPS.items()}
+    except TokenmillError:
+        return None
+    gpus = point.count("n_gpus", 1)
+    told = seen["busy"].tokens_per_s
+    if not abs(np.log(told / rate)) < _RIGHT:
+        return None
+    amounts = np.array([seen[name].watts for name in ACTIVITIES]) / gpus * rate / told
+    amounts[1] -= amounts[0]
+    amounts[:2] /= max(amounts[:2].sum(), 1.0)
+    where = platform(point.text("gpu"))
+    family = power.family(where.chip.architecture, where.accelerator.process)
+    names = (point.text("publication"), where.accelerator.slug, point.text("model"), family,
+             where.accelerator.memory_type)  # fmt: skip
+    return names, (where.power.limit_w, watts / gpus, *amounts)
 
 
-def _serving(path: Path) -> Iterator[_Row]:
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            batch = _number("average running batch ", row["note"])
-            task = re.search(r"tasks/([\w-]+)\.json", row["locator"])
-            if row["gpu_power_w"] and task and np.isfinite(batch):
-                gpus = float(row["n_gpus"])
-                yield _Row(
-                    row["publication"], row["gpu"], row["model"], row["weight_dtype"], gpus, batch,
-                    _PROMPT[task[1]], float(row["osl_mean"]), float(row["output_tokens_per_s"]),
-                    float(row["gpu_power_w"]) / gpus,
-                )  # fmt: skip
+def _with(setup: Setup, name: str, chip: PowerConstants) -> Setup:
+    where = setup.case.platform
+    where = replace(where, name=f"{where.name}/{name}", power=chip)
+    return replace(setup, case=replace(setup.case, platform=where))
 
 
-def _power(path: Path) -> Iterator[_Row]:
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            kind, note = row["workload"], row["note"]
-            if row["energy_per"] == "output token" and kind == "llm static batch":
-                yield _energy_row(row, 1024.0, 1024.0, float(row["power_w"]))
-            elif row["energy_per"] == "response":
-                answer = _number("response_length=", note)
-                yield _energy_row(row, 100.0, answer, _watts(row, answer))
-            elif row["energy_per"] == "request" and kind.startswith("llm_text"):
-                answer = _number("avg_out=", note)
-                prompt = 150.0 if kind.endswith("code") else 250.0
-                yield _energy_row(row, prompt, answer, _watts(row, answer))
-
-
-def _watts(row: Mapping[str, str], answer: float) -> float:
-    return float(row["energy_j"]) * float(row["throughput"]) / answer / float(row["n_gpus"])
-
-
-def _energy_row(row: Mapping[str, str], prompt: float, answer: float, watts: float) -> _Row:
-    return _Row(
-        row["publication"], row["gpu"], row["model"], "bf16", float(row["n_gpus"]),
-        float(row["batch"] or 1.0), prompt, answer, float(row["throughput"]), watts,
-    )  # fmt: skip
-
-
-def _activity(row: _Row, model: _Model) -> tuple[float, float, float, float, float]:
-    """(busy share, 16-bit FLOP/s, memory B/s, cache B/s, W) of one GPU."""
-    chip = CHIPS[row.gpu]
-    plain, routed = _WIDTH[row.dtype]
-    steps = row.tokens_per_s / row.batch / row.gpus  # of this GPU's share of a step, a second
-    touched = 1.0 - (1.0 - model.top_k / model.experts) ** row.batch
-    dense_bytes = steps * (model.total - model.routed) * 1e9 * plain
-    expert_bytes = steps * model.routed * 1e9 * routed * touched
-    context = row.prompt + row.answer / 2.0
-    seen = context - model.windowed * max(context - model.window, 0.0)
-    cache = steps * row.batch * model.layers * model.cached * 2.0 * seen
-    decode = 2.0 * model.active * 1e9 * row.tokens_per_s / row.gpus
-    prefill = decode * row.prompt / row.answer
-    peak = chip.flop_per_s * (_FP8_PEAK if row.dtype == "fp8" else 1.0)
-    weights = dense_bytes / _DENSE_BANDWIDTH + expert_bytes / _EXPERT_BANDWIDTH
-    busy = max(weights / chip.bytes_per_s, decode / peak / _DECODE_RATE)
-    busy += prefill / peak / _PREFILL_RATE + cache / chip.bytes_per_s / _ATTENTION_BANDWIDTH
-    layer_s = _LAYER_S + _EXPERT_LAYER_S * (model.routed > 0.0)
-    busy += steps * row.gpus * model.layers * layer_s
-    flop16 = (decode + prefill) * (FIGURES["format_fp8"] if row.dtype == "fp8" else 1.0)
-    return min(busy, 1.0), flop16, dense_bytes + expert_bytes + cache, cache, row.watts
+_CHIPS = _unit_chips()

@@ -8,7 +8,7 @@ from tokenmill.evidence.calibration import Constant, Origin, render
 
 __all__ = ["CONSTANTS", "FIGURES", "shared_file"]
 
-_READ = "2026-11-23"
+_READ = "2026-11-28"
 
 
 def _byte(picojoules: float, low: float, high: float) -> Constant:
@@ -50,6 +50,10 @@ CONSTANTS: Mapping[str, Constant] = {
     "format_int4": _ratio(0.3, 0.2, 0.45),
     "link": Constant(30e-12, 15e-12, 60e-12, "J/B", "memory", "NVLink, both ends"),
     "bend": Constant(4.0, 2.0, 12.0, "", "shape"),
+    "link_share": Constant(
+        0.5, 0.3, 0.8, "", "shape", "of the active power, while kernels only move messages"
+    ),
+    "static_share": Constant(0.9, 0.6, 1.0, "", "shape", "of the idle power, at any clock"),
     "leakage": Constant(0.004, 0.002, 0.01, "", "leakage", "a kelvin"),
 }
 # As the fit sees them; the clock's two constants are its own to find (see `fit_clock`).

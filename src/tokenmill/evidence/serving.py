@@ -14,7 +14,7 @@ from tokenmill.evidence.replay import Replay, best_split, closed_loop, drained, 
 from tokenmill.evidence.setups import SINGLE_USER, Setup, room, setup_of
 from tokenmill.placement.engines import Engine
 
-__all__ = ["predict_serving"]
+__all__ = ["predict_serving", "predict_setup"]
 
 Scalar = Any
 _TIGHT = 1.05  # a batch that overruns our memory by less than this did fit where it was measured
@@ -34,6 +34,11 @@ def predict_serving(
     gpus = point.count("n_gpus", 1)
     if not point.text("tp") and setup.layout.pp == 1 and gpus > 1:
         setup = best_split(setup, gpus)
+    return predict_setup(point, setup)
+
+
+def predict_setup(point: Point, setup: Setup) -> dict[str, float]:
+    """The metrics of a row whose configuration is known. Raises: BadRecord."""
     ways: dict[str, Callable[[Point, Setup], dict[str, float]]] = {
         "single_stream": _single_stream, "static_batch": _static_batch, "offline": _offline,
         "rate": _rate,

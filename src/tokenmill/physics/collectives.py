@@ -173,8 +173,8 @@ def exchange_copies(n_gpus: Any, top_k: Any, backend: str = "high-throughput") -
 
 
 def _name(op: str) -> str:
-    name = _ALIASES.get(op, op)
-    name = _ALIASES.get(name.removesuffix("_perf"), name)
+    plain = op.removesuffix("_perf")
+    name = _ALIASES.get(plain, plain)
     if name not in get_args(Operation):
         known = ", ".join(get_args(Operation))
         raise InputError(f'unknown collective "{op[:40]}"; known: {known}')

@@ -37,7 +37,10 @@ class PowerConstants:
     [J/FLOP]). memory_j, cache_j, link_j [J/B]: memory traffic; attention reading its cache,
     arithmetic included; links, both ends. bend: how sharply the draw bends at the limit.
     voltage_floor: lowest voltage over the highest; knee: clock share at which it is reached.
-    leakage [1/K]: growth of idle and active power with temperature.
+    leakage [1/K]: growth of idle and active power with temperature. routed_w [W]: more while
+    grouped products of experts run, whose tiles are mostly padding. link_share: of the active
+    power, drawn while kernels only move messages. static_share: of the idle power, drawn at
+    any clock.
     """
 
     limit_w: float
@@ -51,6 +54,9 @@ class PowerConstants:
     voltage_floor: float
     knee: float
     leakage: float
+    routed_w: float = 0.0
+    link_share: float = 1.0
+    static_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,9 @@ def constants(
             voltage_floor=float(shared["voltage_floor"]),
             knee=float(shared["knee"]),
             leakage=float(shared["leakage"]),
+            routed_w=float(figures.get("routed_share", 0.0)) * limit_w,
+            link_share=float(shared.get("link_share", 1.0)),
+            static_share=float(shared.get("static_share", 1.0)),
         )
     except KeyError as missing:
         raise NoCalibration("power", str(missing).strip("'")) from None
@@ -188,8 +197,9 @@ def clock(chip: PowerConstants, full_w: Any, cap_w: Any) -> Array:
     diminishing returns" (HotPower).
     """
     full, cap = np.broadcast_arrays(np.asarray(full_w, dtype=float), np.asarray(cap_w, dtype=float))
-    above = np.maximum(full - chip.idle_w, 1e-9)
-    share = np.clip((cap - chip.idle_w) / above, 0.0, 1.0)
+    static_w = chip.static_share * chip.idle_w
+    above = np.maximum(full - static_w, 1e-9)
+    share = np.clip((cap - static_w) / above, 0.0, 1.0)
     f = np.linspace(0.0, 1.0, 257)
     rise = np.clip((f - chip.knee) / (1.0 - chip.knee), 0.0, 1.0)
     voltage = chip.voltage_floor + (1.0 - chip.voltage_floor) * rise

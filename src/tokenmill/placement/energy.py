@@ -28,9 +28,12 @@ def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
             continue
         flop = {part.dtype: part.flop} if part.dtype in formats else {}
         cached = part.memory_bytes if part.name == "attention" else 0.0
+        seconds = part.seconds * (power.link_share if part.dtype == "link" else 1.0)
         total = total + step_joules(
-            power, part.seconds, flop, part.memory_bytes, part.link_bytes, cached
+            power, seconds, flop, part.memory_bytes, part.link_bytes, cached
         )
+        if part.name == "experts":
+            total = total + power.routed_w * part.seconds
     return total
 
 

@@ -63,8 +63,13 @@ def predict_power(point: Point) -> Mapping[str, float]:
     if rate:
         found["energy_j"] = watts / rate
         unit = point.text("throughput_unit")
-        found["throughput"] = gpus / rate if "latency" in unit else work.rates.get("token", rate) \
-            if "token" in unit else rate
+        found["throughput"] = (
+            gpus / rate
+            if "latency" in unit
+            else work.rates.get("token", rate)
+            if "token" in unit
+            else rate
+        )
     return found
 
 

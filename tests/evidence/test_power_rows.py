@@ -1,0 +1,109 @@
+"""Rows of power files: every one predicted, from its description alone, within budgets."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tokenmill.errors import UnknownName
+from tokenmill.evidence.points import Point, read_points
+from tokenmill.evidence.power import predict_power
+
+METRICS = ("power_w", "energy_j", "throughput")
+# Median and mean absolute error by metric, over one row in five. They may only shrink.
+BUDGET = {"power_w": (0.085, 0.12), "energy_j": (0.10, 0.155), "throughput": (0.11, 0.19)}
+
+
+def row(**cells: str) -> Point:
+    return Point("row", 1, cells)
+
+
+@pytest.fixture(scope="module")
+def points(shared: Path) -> list[Point]:
+    return list(read_points(shared / "measurements" / "power.csv"))[::5]
+
+
+def measured(points: list[Point]) -> Iterator[tuple[Point, str, float]]:
+    for point in points:
+        found = predict_power(point)
+        assert set(found) & {key for key in METRICS if point.text(key)}, point.id
+        for key in METRICS:
+            if point.text(key) and key in found:
+                yield point, key, found[key] / point.number(key)
+
+
+def test_every_row_is_predicted_within_budget(points: list[Point]) -> None:
+    ratios = defaultdict(list)
+    for point, key, ratio in measured(points):
+        ratios[key].append(ratio)
+        if point.text("scope") == "node" and "dominated by start-up" not in point.text("note"):
+            assert ratio == pytest.approx(1.0, abs=0.2), point.id
+    for key, (median, mean) in BUDGET.items():
+        wrong = np.abs(np.array(ratios[key]) - 1.0)
+        assert np.median(wrong) <= median, key
+        assert wrong.mean() <= mean, key
+
+
+def test_what_was_measured_is_not_read(points: list[Point]) -> None:
+    for point in points[::3]:
+        note = re.sub(r"(latency=|median ITL |avg TPOT |W=)[\w .]*", r"\1", point.text("note"))
+        blank = dict(point.cells) | dict.fromkeys(METRICS, "") | {"note": note}
+        assert predict_power(Point(point.path, point.line, blank)) == predict_power(point)
+
+
+def test_nodes_in_training_come_within_a_tenth_of_published_means(shared: Path) -> None:
+    whole = [
+        predict_power(p)["power_w"] / p.number("power_w")
+        for p in read_points(shared / "measurements" / "power.csv")
+        if p.text("scope") == "node" and p.text("gpu") == "h100-sxm" and p.text("n_gpus") == "8"
+        and p.text("publication").startswith("MLPerf")
+    ]  # fmt: skip
+    assert len(whole) >= 10
+    assert np.abs(np.array(whole) - 1.0).max() <= 0.1
+
+
+def test_caps_cost_the_speed_that_zeus_measured(points: list[Point], shared: Path) -> None:
+    sweeps: dict[tuple[str, ...], dict[float, tuple[float, float]]] = defaultdict(dict)
+    for point in read_points(shared / "measurements" / "power.csv"):
+        if point.text("power_cap_w"):
+            key = tuple(point.text(k) for k in ("gpu", "model", "batch", "note"))
+            told = predict_power(point)["throughput"]
+            sweeps[key][point.number("power_cap_w")] = (point.number("throughput"), told)
+    losses = [
+        (1.0 - sweep[cap][0] / top[0]) - (1.0 - sweep[cap][1] / top[1])
+        for sweep in sweeps.values()
+        for top in [sweep[max(sweep)]]
+        for cap in sweep
+        if cap < max(sweep)
+    ]
+    assert np.median(np.abs(losses)) <= 0.05
+    assert np.mean(np.abs(losses)) <= 0.07
+
+
+def test_work_that_nobody_measured_still_has_a_draw() -> None:
+    cells = {"scope": "gpu", "gpu": "b200-sxm", "n_gpus": "8", "workload": "inference offline"}
+    found = predict_power(row(model="stargan-v9", **cells))
+    assert set(found) == {"power_w"}
+    assert 8 * 150.0 < found["power_w"] < 8 * 1000.0
+    wall = predict_power(row(model="stargan-v9", **(cells | {"scope": "system"})))["power_w"]
+    assert wall > found["power_w"]
+    with pytest.raises(UnknownName):
+        predict_power(row(gpu="b2000", workload="chat", model="llama-2-7b"))
+
+
+@pytest.mark.parametrize("gpu", ["quadro-rtx-6000", "p100-pcie-16gb", "t4", "h200-sxm"])
+def test_a_lower_cap_is_slower_and_draws_less_on_cards_not_measured(gpu: str) -> None:
+    cells = {
+        "scope": "gpu", "gpu": gpu, "workload": "training", "model": "resnet50", "batch": "128",
+        "energy_per": "epoch", "throughput_unit": "epochs/s", "note": "dataset imagenet",
+    }  # fmt: skip
+    free = predict_power(row(**cells))
+    low = predict_power(row(**cells, power_cap_w=str(0.6 * free["power_w"])))
+    assert low["power_w"] < free["power_w"]
+    assert low["throughput"] < free["throughput"]
+    assert free["energy_j"] == pytest.approx(free["power_w"] / free["throughput"])
