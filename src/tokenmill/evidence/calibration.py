@@ -61,7 +61,7 @@ def _cell(constant: Constant) -> str:
 
 
 def _key(text: str) -> str:
-    return text if re.fullmatch(r"[\w-]+", text) else f'"{text}"'
+    return text if re.fullmatch(r'[\w-]+|".*"', text) else f'"{text}"'
 
 
 def render(
