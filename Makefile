@@ -9,7 +9,7 @@ TYPES  := $(ENGINE:.py=.pxd)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit format docs bench clean
+.PHONY: help demo test lint unit format docs validation bench clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,10 @@ format: $(BUILT) ## Rewrite the files in the house style
 
 docs: $(BUILT) ## The reference of the command line, from the commands themselves
 	$(BIN)/python -m tokenmill.interface.cli.reference docs/cli.md
+
+validation: $(BUILT) ## docs/validation.md and its drawings, from ../shared; budgets shrink to what holds
+	$(BIN)/python -m tokenmill.evidence.validation ../shared docs
+	$(BIN)/python -m tokenmill.evidence.budgets ../shared tests/evidence_budgets.json
 
 bench: $(BUILT) ## The benchmarks, one after another
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

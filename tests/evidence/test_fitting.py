@@ -1,4 +1,4 @@
-"""Fits write records that the catalogue reads back, to where they were told to, and nothing else."""
+"""Fits write records that the catalogue reads back, to where they were told to."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tokenmill.evidence.family import Family, family_of, misspelt
 from tokenmill.evidence.interval import band_of, distance, quantity_of
 from tokenmill.evidence.points import Point, read_table
 
-__all__ = ["Score", "Scored", "Summary", "score_file", "score_points", "write_json"]
+__all__ = ["Score", "Scored", "Summary", "score_file", "score_points", "summary", "write_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +83,12 @@ class Score:
         """Share of the rows that got a prediction."""
         return self.predicted_rows / self.rows if self.rows else 0.0
 
-    def summary(self, name: str, items: Iterable[Scored]) -> Summary | None:
-        """The errors of some of the items, or None where none was predicted."""
-        picked = [item for item in items if math.isfinite(item.ratio)]
-        if not picked:
-            return None
-        ratio = np.array([item.ratio for item in picked])
-        error = np.abs(ratio - 1.0)
-        return Summary(
-            name, len(picked), float(np.median(error)), float(error.mean()),
-            float(np.quantile(error, 0.9)), float(np.median(ratio) - 1.0),
-            float(np.mean([item.inside for item in picked])),
-        )  # fmt: skip
-
     def by(self, key: Callable[[Scored], str]) -> list[Summary]:
         """Summaries by a key, the worst median first."""
         groups: dict[str, list[Scored]] = {}
         for item in self.scored:
             groups.setdefault(key(item), []).append(item)
-        found = [self.summary(name, items) for name, items in groups.items()]
+        found = [summary(name, items) for name, items in groups.items()]
         return sorted((one for one in found if one), key=lambda one: -one.median_error)
 
     def groups(self) -> dict[str, list[Summary]]:
@@ -119,6 +106,20 @@ class Score:
     def reasons(self) -> Counter[str]:
         """Why rows got no prediction, with counts of metrics."""
         return Counter(item.reason for item in self.scored if item.reason)
+
+
+def summary(name: str, items: Iterable[Scored]) -> Summary | None:
+    """The errors of some scored metrics, or None where none was predicted."""
+    picked = [item for item in items if math.isfinite(item.ratio)]
+    if not picked:
+        return None
+    ratio = np.array([item.ratio for item in picked])
+    error = np.abs(ratio - 1.0)
+    return Summary(
+        name, len(picked), float(np.median(error)), float(error.mean()),
+        float(np.quantile(error, 0.9)), float(np.median(ratio) - 1.0),
+        float(np.mean([item.inside for item in picked])),
+    )  # fmt: skip
 
 
 def score_file(path: str | Path) -> Score:
