@@ -289,7 +289,7 @@ def test_arrays_broadcast_and_equal_their_elements() -> None:
 
 def test_waves_of_tiles_show_in_a_product() -> None:
     """One more row than fills a wave of rigid tiles costs a wave; that is what quantisation is."""
-    constants = Gemm(0.0, 0.0, 1.0, 1.0, 1e9, 1e9, 1.0, 1.0, 0.0, 0.0)
+    constants = Gemm(0.0, 0.0, 1.0, 1.0, 1e9, 1e9, 1e9, 1.0, 1.0, 0.0, 0.0)
     chip = replace(
         CHIPS["hopper"], constants=replace(CHIPS["hopper"].constants, gemm={"bf16": constants})
     )

@@ -37,7 +37,7 @@ _BLOCK = 128.0  # queries of one prefill thread block
 _EXPONENTIALS_PER_CLOCK = 16.0  # of one multiprocessor, CUDA programming guide, table 5
 _BLOCKS = 128.0  # thread blocks that half fill a memory pipe
 _MLA_HEADS = 64.0  # heads that share one block of latent decode attention
-_WIDTH = 128.0  # head width that one thread block handles without splitting
+_WIDTH = 128.0  # head width that thread blocks are made for
 
 
 class DecodeCost(NamedTuple):
@@ -134,14 +134,17 @@ def _prefill(
 ) -> PrefillCost:  # fmt: skip
     """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head.
 
-    Queries and outputs move token_bytes per new token; the cache key_bytes per key.
+    Queries and outputs move token_bytes per new token; the cache key_bytes per key, and new
+    keys pass through it.
     """
     sequences = np.asarray(sequences, float)
     clocks_per_s = chip.sm_count * chip.boost_hz  # of all multiprocessors
     products_s = 2.0 * width / (peak * c.compute_efficiency)
+    products_s = products_s * np.where(width > 2.0 * _WIDTH, c.wide, 1.0)
     head_pair_s = products_s + c.exponential / (_EXPONENTIALS_PER_CLOCK * clocks_per_s)
     row_s = c.block_clocks * heads / (_BLOCK * clocks_per_s)
     bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
+    token_bytes = token_bytes + c.cache * key_bytes
     base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * sequences
     key_s = c.span * _BLOCK * chip.sm_count * head_pair_s + sequences * key_bytes / bandwidth
     return PrefillCost(base_s, row_s + token_bytes / bandwidth, heads * head_pair_s, key_s)
@@ -163,7 +166,7 @@ def prefill_attention_coefficients(
     c: Prefill = chip.pick("prefill", "bf16+fp8" if mixed else dtype, engine)
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
     kv_values = 2.0 * np.asarray(kv_heads, float) * head_dim
-    token_bytes = 4.0 * heads * head_dim + kv_values * _cache_bytes(kv_dtype)
+    token_bytes = 4.0 * heads * head_dim
     peak, key_bytes = chip.flop_per_s(_peak(chip, dtype)), kv_values * _cache_bytes(kv_dtype)
     return _prefill(chip, c, peak, sequences, heads, 2.0 * head_dim, token_bytes, key_bytes)
 

@@ -37,6 +37,7 @@ class Gemm:
     compute_efficiency: float  # of the dense peak, full tiles, full waves
     memory_efficiency: float  # of the memory bandwidth
     l2_bytes_per_clock: float  # that one multiprocessor can draw from L2
+    sm_bytes_per_clock: float  # of weights that one multiprocessor can stream
     split_k: float  # the shortest reduction worth its own thread block
     quantisation: float  # 0 = work spreads evenly, 1 = whole waves only
     rigidity: float  # 0 = the best tile for the shape, 1 = one tile for all shapes
@@ -73,6 +74,8 @@ class Prefill:
     block_clocks: float  # one thread block of 128 queries of one head, beside its products
     padding: float  # query rows of blocks that a sequence leaves empty
     span: float  # share of the longest thread block that other blocks do not hide
+    wide: float  # products of heads wider than 128 values, relative to narrower ones
+    cache: float  # further passes of new keys and values through memory, beside being read once
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Experts:
     foreign: float  # share of that traffic that rows of other ranks' experts still cost
     tile: float  # rows that an expert's tokens are padded to
     exposed: float  # share of the shorter of memory and products that the longer does not hide
+    throttle: float  # share lost by products long enough to hit the power limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,15 +63,16 @@ def experts_read(tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any = _SK
 
 def moe_s(
     chip: Chip, dtype: str, tokens: Any, hidden: Any, inter: Any, top_k: Any, experts: Any,
-    tp: Any = 1.0, ep: Any = 1.0, matrices: float = 3.0, skew: Any = _SKEW, engine: str = "any",
-    weight_bytes: float | None = None,
+    tp: Any = 1.0, ep: Any = 1.0, matrices: Any = 3.0, skew: Any = _SKEW, engine: str = "any",
+    weight_bytes: float | None = None, load: tuple[Any, Any] | None = None,
 ) -> Array:  # fmt: skip
     """Time of the routed experts of one layer on the busiest GPU.
 
     Parameters: chip; dtype as in `physics.arithmetic`; tokens routed over all `ep` ranks
     together; hidden, inter [values, unsharded]; top_k of `experts` in all; tp splits `inter`,
     ep splits the experts; matrices per expert (3 gated, 2 plain); skew of expert loads [1],
-    0 = even; engine; weight_bytes [B per weight].
+    0 = even; engine; weight_bytes [B per weight]; load, (rows, experts touched) [count] on the
+    busiest GPU where they are known.
     Returns: seconds [s]: sort, gate, up and down products, weighted sum.
     Raises: UnknownName, NoPeak, NoCalibration.
     """
@@ -81,12 +82,16 @@ def moe_s(
     wide = np.asarray(inter, float) / tp
     stored = kind.weight_bytes if weight_bytes is None else weight_bytes
     all_rows = tokens * top_k
-    rows = busiest_rows(tokens, top_k, experts, ep, skew)
-    touched = experts_read(tokens, top_k, experts, ep, skew)
+    if load is None:
+        rows = busiest_rows(tokens, top_k, experts, ep, skew)
+        touched = experts_read(tokens, top_k, experts, ep, skew)
+    else:
+        rows, touched = load
     each = matrices * hidden * wide
     memory_s = touched * each * stored / (chip.memory_bytes_per_s * c.memory_efficiency)
     padded = rows + 0.5 * c.tile * touched
     compute_s = 2.0 * padded * each / (chip.flop_per_s(kind.peak) * c.compute_efficiency)
+    compute_s = compute_s * (1.0 + c.throttle * compute_s / (compute_s + 1e-3))
     work_s = np.maximum(memory_s, compute_s) + c.exposed * np.minimum(memory_s, compute_s)
     streamed = (rows + c.foreign * (all_rows - rows)) * 2.0 * (2.0 * hidden + matrices * wide)
     streamed = streamed + 4.0 * tokens * hidden

@@ -45,7 +45,9 @@ def gemm_s(
     memory_s = moved / (chip.memory_bytes_per_s * c.memory_efficiency)
     compute_s = _tiles_s(chip, c, peak, kind.activation_bytes, m, n, k)
     compute_s = compute_s * (1.0 + c.throttle * compute_s / (compute_s + 1e-3))
-    work_s = np.cbrt(memory_s * memory_s * memory_s + compute_s * compute_s * compute_s)
+    block_s = _block_s(chip, c, stored, n, k)
+    cubes = memory_s * memory_s * memory_s + compute_s * compute_s * compute_s
+    work_s = np.cbrt(cubes + block_s * block_s * block_s)
     if kind.activation_bytes < 2.0:
         read_s = (2.0 + kind.activation_bytes) / (chip.memory_bytes_per_s * c.memory_efficiency)
         row_s = c.row_clocks / (chip.sm_count * chip.boost_hz)
@@ -53,6 +55,16 @@ def gemm_s(
     fixed = c.launch_clocks + c.latency_clocks * np.log1p(memory_s * 1e6)
     result: Array = fixed / chip.boost_hz + work_s
     return result
+
+
+def _block_s(chip: Chip, c: Gemm, stored: float, n: Array, k: Array) -> Array:
+    """Seconds of the busiest multiprocessor streaming weights, 128 columns to a block.
+
+    Narrow products occupy few multiprocessors, and each draws its weights at its own pace.
+    """
+    depth = np.maximum(np.minimum(k, c.split_k), k * np.ceil(n / 128.0) / chip.sm_count)
+    seconds: Array = depth * (128.0 * stored / (c.sm_bytes_per_clock * chip.boost_hz))
+    return seconds
 
 
 def _tiles_s(chip: Chip, c: Gemm, peak: float, size: float, m: Array, n: Array, k: Array) -> Array:

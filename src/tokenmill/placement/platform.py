@@ -14,12 +14,12 @@ from tokenmill.catalog.figure import Figure
 from tokenmill.catalog.records import Accelerator, System
 from tokenmill.errors import InputError, NoCalibration, UnknownName
 from tokenmill.physics import power
-from tokenmill.physics.chip import Chip, kernel_constants
+from tokenmill.physics.chip import Chip, KernelConstants, kernel_constants
 from tokenmill.physics.fabric import Fabric, Link, family, link
 from tokenmill.physics.power import Node, PowerConstants
 from tokenmill.placement.layout import Layout
 
-__all__ = ["Platform", "check_span", "chip_of", "hardware_names", "platform"]
+__all__ = ["Platform", "bare_chip", "check_span", "chip_of", "hardware_names", "platform"]
 
 _ANY = "any"
 # How finely work is cut on chips whose makers count no multiprocessors (TPU, Gaudi, Trainium).
@@ -150,21 +150,31 @@ def constants(name: str) -> dict[str, Figure]:
 def _chip(slug: str) -> Chip:
     accelerator = load.accelerator(slug)
     figures = constants(accelerator.architecture)
+    return replace(
+        bare_chip(accelerator),
+        constants=kernel_constants({key: item.value for key, item in figures.items()}),
+        layer_s=figures["layer"].value if "layer" in figures else 0.0,
+    )
+
+
+def bare_chip(accelerator: Accelerator) -> Chip:
+    """The spec sheet of an accelerator as kernels see it, without any constants.
+
+    Raises: Unsupported where the record lacks memory or bandwidth.
+    """
     value = accelerator.value
-    memory_bytes_per_s = value("memory_bandwidth")
     return Chip(
         name=accelerator.slug,
         architecture=accelerator.architecture,
         sm_count=value("sm_count", _BLOCKS),
-        memory_bytes_per_s=memory_bytes_per_s,
+        memory_bytes_per_s=value("memory_bandwidth"),
         l2_bytes=value("l2", 0.0),
         boost_hz=value("boost_clock", 1.5e9),
         peaks={key: item.value for key, item in accelerator.peaks.items()},
-        constants=kernel_constants({key: item.value for key, item in figures.items()}),
+        constants=KernelConstants(),
         memory_bytes=_memory_bytes(accelerator),
         tdp_w=value("tdp", float("nan")),
         idle_w=value("idle_power", float("nan")),
-        layer_s=figures["layer"].value if "layer" in figures else 0.0,
     )
 
 

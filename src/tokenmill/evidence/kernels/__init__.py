@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from tokenmill.evidence.kernels.command import fit, kernel_chips, kernel_rows, shipped_constants
 from tokenmill.evidence.kernels.files import read_kernels, write_kernels
-from tokenmill.evidence.kernels.fit import fit_kernels, review
+from tokenmill.evidence.kernels.review import KernelRow, review, validate
 
-__all__ = ["fit_kernels", "read_kernels", "review", "write_kernels"]
+__all__ = [
+    "KernelRow", "fit", "kernel_chips", "kernel_rows", "read_kernels", "review",
+    "shipped_constants", "validate", "write_kernels",
+]  # fmt: skip

@@ -8,10 +8,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.catalog import load
 from tokenmill.evidence.kernels.rows import Sample
 from tokenmill.evidence.kernels.table import WARM, Table
 from tokenmill.physics import attention
 from tokenmill.physics.chip import Chip, Decode, Prefill
+from tokenmill.placement.platform import bare_chip
 
 __all__ = ["TABLES"]
 
@@ -39,6 +41,8 @@ _PREFILL = {
     "block_clocks": (10.0, 4e3, 1e5),
     "padding": (1.0, 64.0, 1000.0),
     "span": (0.01, 0.3, 2.0),
+    "wide": (1.0, 1.1, 8.0),
+    "cache": (0.01, 1.0, 100.0),
 }
 
 
@@ -62,9 +66,33 @@ def _long(s: Sample) -> NDArray[np.bool_]:
     return (s.shapes["step"] if "step" in s.shapes else s.shapes["isl"]) >= 127.0
 
 
-def _grouped(x: Sample) -> NDArray[np.bool_]:
-    """Groups wider than 32 queries per key head are in no model, and take a slow path."""
-    return x.shapes["num_heads"] <= 32.0 * x.shapes["num_key_value_heads"]
+def _decode_usual(s: Sample) -> NDArray[np.bool_]:
+    x = s.shapes
+    return (x["step"] >= 511.0) & (x["num_key_value_heads"] <= 8.0) & (x["batch_size"] <= 512.0)
+
+
+def _prefill_usual(s: Sample) -> NDArray[np.bool_]:
+    x = s.shapes
+    tokens = x["isl"] * x["batch_size"]
+    return (x["isl"] >= 128.0) & (tokens >= 512.0) & (x["num_key_value_heads"] <= 8.0)
+
+
+def _grouped(s: Sample) -> NDArray[np.bool_]:
+    """Groups wider than 32 queries per key head are in no model, and take a slow path.
+
+    Where one kind of head reads caches much larger than L2 faster than memory gives them, its
+    caches were not what the table says.
+    """
+    group = s.shapes["num_heads"] / s.shapes["num_key_value_heads"]
+    chip = bare_chip(load.accelerator(s.gpu))
+    read = _decode_bytes(s)
+    large = read > 4.0 * chip.l2_bytes
+    fast = large & (read / s.seconds > 1.1 * chip.memory_bytes_per_s)
+    kept = group <= 32.0
+    for kind in (group > 1.0, group == 1.0):
+        if (fast & kind).sum() > 0.25 * (large & kind).sum():
+            kept &= ~(large & kind)
+    return kept
 
 
 def _prefill(chip: Chip, s: Sample) -> Array:
@@ -138,7 +166,7 @@ TABLES = (
         "generation_attention", "generation_attention.parquet", "decode", Decode, _DECODE,
         ("kv_cache_dtype",), {("bfloat16",): "bf16", ("fp8",): "fp8"},
         ("batch_size", "step", "num_heads", "num_key_value_heads", "head_dim", "window_size"),
-        _decode, _decode_bytes, WARM, 6.0, _grouped, "triton", _long,
+        _decode, _decode_bytes, WARM, 6.0, _grouped, "triton", _decode_usual,
     ),
     Table(
         "context_attention", "context_attention.parquet", "prefill", Prefill, _PREFILL,
@@ -146,7 +174,7 @@ TABLES = (
         {("bfloat16", "bfloat16"): "bf16", ("bfloat16", "fp8"): "bf16+fp8",
          ("fp8", "fp8"): "fp8"},
         ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "window_size"),
-        _prefill, _prefill_bytes, WARM, 4.0, _many, "triton", _long,
+        _prefill, _prefill_bytes, WARM, 4.0, _many, "triton", _prefill_usual,
     ),
     Table(
         "encoder_attention", "encoder_attention.parquet", "encoder", Prefill, _PREFILL,

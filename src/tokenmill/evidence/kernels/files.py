@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tokenmill.evidence.calibration import Constant, Origin, render
-from tokenmill.evidence.kernels.fit import BENCHMARK, MEAN, Constants
+from tokenmill.evidence.kernels.families import BENCHMARK, MEAN, Constants
 
 __all__ = ["read_kernels", "write_kernels"]
 

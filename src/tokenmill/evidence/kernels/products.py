@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenmill.evidence.kernels.draws import with_loads
 from tokenmill.evidence.kernels.rows import Sample
 from tokenmill.evidence.kernels.table import WARM, Table
 from tokenmill.physics import experts, gemm
@@ -44,6 +45,7 @@ _GEMM = {
     "compute_efficiency": (0.2, 0.8, 1.0),
     "memory_efficiency": (0.3, 0.85, 1.0),
     "l2_bytes_per_clock": (5.0, 60.0, 1000.0),
+    "sm_bytes_per_clock": (2.0, 60.0, 300.0),
     "split_k": (32.0, 1000.0, 65536.0),
     "quantisation": (0.01, 0.3, 1.0),
     "rigidity": (0.001, 0.1, 1.0),
@@ -63,47 +65,39 @@ _EXPERTS = {
     "foreign": (0.001, 0.1, 3.0),
     "tile": (1.0, 32.0, 256.0),
     "exposed": (0.01, 0.5, 1.0),
+    "throttle": (0.001, 0.1, 3.0),
 }
 
 
-def table_skew(tokens: Array, exponent: Array) -> Array:
-    """Coefficient of variation of expert loads that the table draws.
-
-    Its power law has density x^-exponent between 1 and 0.8 x tokens.
-    """
-    top = np.log(np.maximum(0.8 * tokens, 2.0))
-
-    def moment(power: float) -> Array:
-        order = power + 1.0 - exponent
-        return np.expm1(order * top) / order
-
-    return np.sqrt(np.maximum(moment(2.0) * moment(0.0) / moment(1.0) ** 2 - 1.0, 1e-4))
+def _matrices(s: Sample) -> Array:
+    """Nemotron's experts have two matrices; the older kernels of the A100 tables compute three."""
+    plain = (s.shapes["inter_size"] == 1856.0) | (s.shapes["topk"] == 22.0)
+    gated = s.gpu.startswith("a100") or (s.engine == "sglang" and s.gpu in ("h100-sxm", "h200-sxm"))
+    return np.where(plain & (not gated), 2.0, 3.0)
 
 
 def _moe(chip: Chip, s: Sample) -> Array:
     x = s.shapes
     return experts.moe_s(
         chip, s.precision, x["num_tokens"], x["hidden_size"], x["inter_size"], x["topk"],
-        x["num_experts"], x["moe_tp_size"], x["moe_ep_size"], 3.0,
-        table_skew(x["num_tokens"], x["exponent"]),
+        x["num_experts"], x["moe_tp_size"], x["moe_ep_size"], _matrices(s),
+        load=(x["rank_rows"], x["rank_experts"]),
     )  # fmt: skip
 
 
 def _moe_bytes(s: Sample) -> Array:
     x = s.shapes
-    skew = table_skew(x["num_tokens"], x["exponent"])
-    local = x["num_experts"] / x["moe_ep_size"]
-    rows = experts.busiest_rows(
-        x["num_tokens"], x["topk"], x["num_experts"], x["moe_ep_size"], skew
-    )
-    touched = np.minimum(local * experts.touched_share(rows / local, skew), rows)
-    each = 3.0 * x["hidden_size"] * x["inter_size"] / x["moe_tp_size"]
-    return touched * each * _SIZES[s.precision][0]
+    each = _matrices(s) * x["hidden_size"] * x["inter_size"] / x["moe_tp_size"]
+    return x["rank_experts"] * each * _SIZES[s.precision][0]
 
 
 def _skewed(s: Sample) -> NDArray[np.bool_]:
     """The balanced rows fill experts by turns, each kernel its own way; routers do not."""
     return s.shapes["exponent"] > 0.0
+
+
+def _moe_usual(s: Sample) -> NDArray[np.bool_]:
+    return (s.shapes["moe_ep_size"] <= 16.0) & (s.shapes["num_tokens"] <= 16384.0)
 
 
 TABLES = (
@@ -122,6 +116,6 @@ TABLES = (
          ("w4a8_mxfp4_mxfp8",): "w4a8"},
         ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
          "moe_ep_size", "exponent"),
-        _moe, _moe_bytes, WARM, keep=_skewed,
+        _moe, _moe_bytes, WARM, keep=_skewed, usual=_moe_usual, prepare=with_loads,
     ),
 )  # fmt: skip

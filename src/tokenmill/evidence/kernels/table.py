@@ -40,6 +40,7 @@ class Table:
     keep: Callable[[Sample], NDArray[np.bool_]] | None = None
     spare: str = "-"
     usual: Callable[[Sample], NDArray[np.bool_]] | None = None
+    prepare: Callable[[Sample], Sample] | None = None  # adds columns that shapes imply
     own_engine: tuple[str, ...] = ()  # precisions that say nothing about other engines
 
     def key(self, sample: Sample) -> str:
@@ -56,7 +57,7 @@ class Table:
     def read(self, folder: Path) -> list[Sample]:
         """The samples of this operation. Raises: Unsupported, InputError."""
         found = read_table(folder / self.file, self.precision, self.keys, self.shapes, self.spare)
-        if self.keep is None:
-            return found
-        kept = [sample.take(np.flatnonzero(self.keep(sample))) for sample in found]
-        return [sample for sample in kept if sample.seconds.size]
+        if self.keep is not None:
+            found = [sample.take(np.flatnonzero(self.keep(sample))) for sample in found]
+        found = [sample for sample in found if sample.seconds.size]
+        return [self.prepare(sample) for sample in found] if self.prepare else found

@@ -1,11 +1,11 @@
-"""Kernel constants, fitted on kernel tables and checked on accelerators left out of the fit.
+"""Kernel constants, fitted on kernel tables.
 
 A constant belongs to an architecture family, a precision and, where that matters, an engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
@@ -20,8 +20,8 @@ from tokenmill.evidence.kernels.table import Table
 from tokenmill.physics.chip import Chip, KernelConstants
 
 __all__ = [
-    "BENCHMARK", "MEAN", "TABLES", "Constants", "Report", "Score", "fit_group", "fit_kernels",
-    "predict", "review", "score",
+    "BENCHMARK", "MEAN", "TABLES", "Constants", "Score", "by_family", "family_constants",
+    "fit_group", "fit_kernels", "look_up", "mean_constants", "predict", "score",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -32,8 +32,7 @@ TABLES: dict[str, Table] = {
 MEAN = "kernels-mean"  # the family that all others inherit from
 BENCHMARK = ("l2_bytes_per_clock", "l2_share")  # what a table's nuisance is called
 _WORTH = 0.01  # an engine earns constants of its own by this much mean error
-_FIT_ROWS = 4000  # per accelerator, precision and engine
-_SCORE_ROWS = 8000
+_FIT_ROWS = 2000  # per accelerator, precision and engine
 
 
 @dataclass(frozen=True)
@@ -61,22 +60,6 @@ class Constants:
     nuisance: tuple[float, ...]
     rows: int
     source: str = "tables"
-
-
-@dataclass(frozen=True)
-class Report:
-    """Scores of one table, accelerator, precision and engine: fitted, and with it left out.
-
-    serving: as fitted, on the rows that language-model serving meets.
-    """
-
-    table: str
-    gpu: str
-    precision: str
-    engine: str
-    fitted: Score
-    left_out: Score
-    serving: Score
 
 
 def score(predicted: Array, measured: Array) -> Score:
@@ -139,12 +122,12 @@ def fit_group(
 
 def _score_group(
     table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
-    constants: tuple[dict[str, float], tuple[float, ...]],
+    constants: tuple[dict[str, float], tuple[float, ...]], most: int,
 ) -> float:  # fmt: skip
     """Mean error [1] over samples, each counted alike."""
     errors = []
     for sample in samples:
-        rows = sample.thin(_FIT_ROWS)
+        rows = sample.thin(most)
         error = np.abs(predict(table, chips[rows.gpu], rows, *constants) / rows.seconds - 1.0)
         errors.append(np.average(error, weights=table.trust(rows)))
     return float(np.mean(errors))
@@ -159,23 +142,26 @@ def _ranges(
     return low, high
 
 
-def _family_constants(
-    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample]
+def family_constants(
+    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample], most: int = _FIT_ROWS
 ) -> dict[str, Constants]:
-    """Constants of one family by key, engines only where they earn it."""
+    """Constants of one family by key, engines only where they earn it.
+
+    Parameters: samples of one family; most rows of each.
+    """
     found: dict[str, Constants] = {}
     for precision in dict.fromkeys(table.key(sample) for sample in samples):
         mine = [sample for sample in samples if table.key(sample) == precision]
-        shared = fit_group(table, chips, mine)
-        apart = [fit_group(table, chips, [sample])[0] for sample in mine]
+        shared = fit_group(table, chips, mine, most)
+        apart = [fit_group(table, chips, [sample], most)[0] for sample in mine]
         rows = sum(sample.seconds.size for sample in mine)
         found[precision] = Constants(shared[0], *_ranges(shared[0], apart), shared[1], rows)
         engines = dict.fromkeys(sample.engine for sample in mine)
         for engine in engines if len(engines) > 1 else ():
             theirs = [sample for sample in mine if sample.engine == engine]
-            own = fit_group(table, chips, theirs)
-            before = _score_group(table, chips, theirs, shared)
-            if before - _score_group(table, chips, theirs, own) > _WORTH:
+            own = fit_group(table, chips, theirs, most)
+            before = _score_group(table, chips, theirs, shared, most)
+            if before - _score_group(table, chips, theirs, own, most) > _WORTH:
                 parts = [part for part, s in zip(apart, mine, strict=True) if s.engine == engine]
                 rows = sum(sample.seconds.size for sample in theirs)
                 low, high = _ranges(own[0], parts)
@@ -183,18 +169,20 @@ def _family_constants(
     return found
 
 
-def _look_up(found: Mapping[str, Constants], key: str, engine: str) -> Constants | None:
+def look_up(found: Mapping[str, Constants], key: str, engine: str) -> Constants | None:
+    """The constants of a key, those of the engine first."""
     return found.get(f"{key}.{engine}", found.get(key))
 
 
-def _by_family(chips: Mapping[str, Chip], samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def by_family(chips: Mapping[str, Chip], samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Samples by the architecture of their accelerator."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(chips[sample.gpu].architecture, []).append(sample)
     return groups
 
 
-def _mean(parts: Sequence[Constants]) -> Constants | None:
+def mean_constants(parts: Sequence[Constants]) -> Constants | None:
     """The geometric mean of the constants of several families: what is known of none."""
     if not parts:
         return None
@@ -209,37 +197,6 @@ def _mean(parts: Sequence[Constants]) -> Constants | None:
     return Constants(values, low, high, tuple(np.atleast_1d(np.exp(logs))), rows)
 
 
-def _reports(
-    table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
-    fitted: Mapping[str, Mapping[str, Constants]],
-) -> Iterator[Report]:  # fmt: skip
-    """How every sample is predicted by its family, and by constants that never saw its GPU.
-
-    The latter come from the rest of the family, or from the mean of all other families.
-    """
-    for family, mine in _by_family(chips, samples).items():
-        for gpu in dict.fromkeys(sample.gpu for sample in mine):
-            others = [sample for sample in mine if sample.gpu != gpu]
-            rest = _family_constants(table, chips, others) if others else {}
-            for sample in mine:
-                if sample.gpu != gpu:
-                    continue
-                rows, key = sample.thin(_SCORE_ROWS, seed=2), table.key(sample)
-                own = _look_up(fitted[family], key, sample.engine)
-                afar = [_look_up(c, key, sample.engine) for f, c in fitted.items() if f != family]
-                other = _look_up(rest, key, sample.engine) or _mean([c for c in afar if c])
-                if own is None or other is None:
-                    continue
-                near, far = (
-                    predict(table, chips[gpu], rows, c.values, c.nuisance) for c in (own, other)
-                )
-                usual = table.trust(rows) >= 1.0
-                yield Report(
-                    table.name, gpu, sample.precision, sample.engine, score(near, rows.seconds),
-                    score(far, rows.seconds), score(near[usual], rows.seconds[usual]),
-                )  # fmt: skip
-
-
 def _mean_family(
     families: Mapping[str, Mapping[str, Mapping[str, Constants]]],
 ) -> dict[str, dict[str, Constants]]:
@@ -248,7 +205,7 @@ def _mean_family(
     for operation in dict.fromkeys(op for operations in families.values() for op in operations):
         tables = [ops[operation] for ops in families.values() if operation in ops]
         for key in dict.fromkeys(key for table in tables for key in table if "." not in key):
-            found = _mean([table[key] for table in tables if key in table])
+            found = mean_constants([table[key] for table in tables if key in table])
             if found is not None:
                 mean.setdefault(operation, {})[key] = replace(found, source="mean")
     return mean
@@ -266,55 +223,26 @@ def _stream(product: Constants, conv: Constants) -> Constants:
     )  # fmt: skip
 
 
-def review(
-    folder: Path, chips: Mapping[str, Chip],
-    families: Mapping[str, Mapping[str, Mapping[str, Constants]]],
-    tables: Sequence[str] = tuple(TABLES), most: int = _SCORE_ROWS,
-) -> dict[tuple[str, str], Score]:  # fmt: skip
-    """How given constants predict the kernel tables, by (table, accelerator).
-
-    Parameters: as in `fit_kernels`; families, constants by family, operation and key; most rows
-    per precision and engine.
-    Raises: Unsupported without pyarrow, InputError where a file is missing.
-    """
-    pairs: dict[tuple[str, str], list[tuple[Array, Array]]] = {}
-    for name in tables:
-        table = TABLES[name]
-        for sample in table.read(folder):
-            known = families[chips[sample.gpu].architecture].get(table.operation, {})
-            constants = _look_up(known, table.key(sample), sample.engine)
-            if constants is None:
-                continue
-            rows = sample.thin(most, seed=3)
-            seconds = predict(table, chips[rows.gpu], rows, constants.values, constants.nuisance)
-            pairs.setdefault((name, sample.gpu), []).append((seconds, rows.seconds))
-    return {
-        key: score(*(np.concatenate(column) for column in zip(*found, strict=True)))
-        for key, found in pairs.items()
-    }
-
-
 def fit_kernels(
-    folder: Path, chips: Mapping[str, Chip], tables: Sequence[str] = tuple(TABLES)
-) -> tuple[dict[str, dict[str, dict[str, Constants]]], list[Report]]:
-    """Fit the constants of every family on kernel tables, and cross-validate by accelerator.
+    folder: Path, chips: Mapping[str, Chip], tables: Sequence[str] = tuple(TABLES),
+    most: int = _FIT_ROWS,
+) -> dict[str, dict[str, dict[str, Constants]]]:  # fmt: skip
+    """Fit the constants of every family on kernel tables.
 
     Parameters: folder of the parquet files; chips by the accelerator slug that the tables use
-    (their constants are ignored); names of tables.
-    Returns: constants by family, operation and key; reports by table, accelerator, precision
-    and engine.
+    (their constants are ignored); names of tables; most rows per accelerator, precision and
+    engine.
+    Returns: constants by family, operation and key.
     Raises: Unsupported without pyarrow, InputError where a file is missing.
     """
     families: dict[str, dict[str, dict[str, Constants]]] = {}
-    reports: list[Report] = []
     for name in tables:
         table = TABLES[name]
         samples = [sample for sample in table.read(folder) if sample.gpu in chips]
         fitted = {
-            family: _family_constants(table, chips, mine)
-            for family, mine in _by_family(chips, samples).items()
+            family: family_constants(table, chips, mine, most)
+            for family, mine in by_family(chips, samples).items()
         }
-        reports.extend(_reports(table, chips, samples, fitted))
         for family, constants in fitted.items():
             families.setdefault(family, {}).setdefault(table.operation, {}).update(constants)
     for operations in families.values():
@@ -322,4 +250,4 @@ def fit_kernels(
             kin = operations["gemm"]["bf16"], operations["conv_prefill"]["gdn"]
             operations["stream"] = {"any": _stream(*kin)}
     families[MEAN] = _mean_family(families)
-    return families, reports
+    return families
