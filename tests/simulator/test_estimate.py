@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tokenmill.catalog.figure import KINDS
-from tokenmill.errors import DoesNotFit, InputError, TokenmillError, Unsupported
+from tokenmill.errors import DoesNotFit, InputError, TokenmillError
 from tokenmill.planner.single import estimate
 from tokenmill.simulator.outcome import Outcome
 
@@ -186,7 +186,6 @@ WRONG: list[tuple[dict[str, object], type[TokenmillError], str]] = [
     ({"region": "atlantis", "on": "rtx-4090"}, InputError, "region"),
     ({"prices": ("h100",)}, InputError, "price"),
     ({"model": "llama-3.1-405b", "weights": "bf16"}, DoesNotFit, "needs .* GB, has .* GB"),
-    ({"model": "deepseek-v4-pro"}, Unsupported, "no cost model yet"),
     ({"model": "flux.1-dev"}, InputError, "name a language model"),
 ]
 

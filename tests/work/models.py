@@ -6,10 +6,10 @@ from functools import cache
 
 from tokenmill.catalog import load
 from tokenmill.catalog.load import files, read_toml
-from tokenmill.work.architecture import Architecture, CompressedAttention
+from tokenmill.work.architecture import Architecture
 from tokenmill.work.huggingface import architecture
 
-__all__ = ["SLUGS", "UNMODELLED", "arch"]
+__all__ = ["SLUGS", "arch"]
 
 
 @cache
@@ -18,10 +18,4 @@ def arch(slug: str) -> Architecture:
     return architecture(load.model(slug).config, where=slug)
 
 
-_ALL = [slug for slug, path in files("models").items() if read_toml(path)["family"] == "language"]
-# read and counted, but refused by the cost model
-UNMODELLED = [
-    slug for slug in _ALL
-    if any(isinstance(layer.mixer, CompressedAttention) for layer in arch(slug).layers)
-]  # fmt: skip
-SLUGS = [slug for slug in _ALL if slug not in UNMODELLED]
+SLUGS = [slug for slug, path in files("models").items() if read_toml(path)["family"] == "language"]

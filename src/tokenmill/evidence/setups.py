@@ -16,7 +16,7 @@ from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
-from tokenmill.work.precision import WeightFormat, cache_format, weight_format
+from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
 
 __all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of"]
@@ -103,7 +103,7 @@ def _layout_of(point: Point, gpus: int, single_user: bool) -> tuple[Layout, floa
         gpus, dp = tp, 1
     if not point.text("tp"):
         tp = 1 if point.text("load") in ("offline", "rate") and not point.text("dp") else gpus
-        tp = max(tp, 1)
+    tp = max(tp, 1)
     if shared and dp == 1 and gpus >= tp * pp:
         # "attention data parallel" without a degree: every tensor rank is a data-parallel one
         dp, tp = tp, 1
@@ -119,6 +119,33 @@ def _cache(point: Point, weights: WeightFormat, client: Client, engine_name: str
     small = weights.attention in ("fp8", "fp8_block", "fp4") or weights.experts != "bf16"
     both = small and engine_name == "tensorrt-llm" and weights.attention != "bf16"
     return point.text("kv_dtype", "fp8" if both or (small and client.small_cache) else "bf16")
+
+
+def _joined(where: Platform, gpus: int) -> Platform:
+    """A platform whose links reach all GPUs of a measured instance, whatever is on record."""
+    fabric = where.fabric
+    if gpus <= fabric.domain_gpus or (fabric.outside and fabric.scaleout_bytes_per_s > 0.0):
+        return where
+    return replace(where, fabric=replace(fabric, domain_gpus=gpus))
+
+
+def _weights_named(name: str, usual: str) -> WeightFormat:
+    """The format of that name, or the usual one of its width where the name is not on record."""
+    try:
+        return weight_format(name)
+    except UnknownName:
+        bits = next((bits for bits in ("4", "8", "3", "6", "5", "2") if bits in name), "")
+        likely = {"4": "int4", "3": "int4", "2": "int4", "8": "fp8" if "fp" in name else "int8"}
+        return weight_format(likely.get(bits, usual))
+
+
+def _cache_named(name: str) -> CacheFormat:
+    """The cache format of that name, or the usual one of its width, 16 bits where it tells none."""
+    try:
+        return cache_format(name)
+    except UnknownName:
+        return cache_format("q4_0" if "4" in name and "8" not in name else
+                            "fp8" if "8" in name else "bf16")  # fmt: skip
 
 
 def _narrowest(where: Platform, stated: str) -> str:
@@ -145,18 +172,20 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
     stated = point.text("weight_dtype", usual)
-    weights = weight_format(_narrowest(where, stated) if client.narrow else stated)
+    native = model.native_dtype or "bf16"
+    weights = _weights_named(_narrowest(where, stated) if client.narrow else stated, native)
     blocks = model.native_dtype == "fp8_block" or (
         model.slug.startswith("qwen3") and runs_on.name in ("vllm", "sglang")
     )
     if weights.name == "fp8" and blocks:  # as their makers publish 8-bit weights of these models
         weights = weight_format("fp8_block")
-    cache = cache_format(_cache(point, weights, client, runs_on.name))
-    case = Case(where, model, arch, weights, cache, runs_on)
+    cache = _cache_named(_cache(point, weights, client, runs_on.name))
     prefill_gpus = 0
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
     layout, replicas = _layout_of(point, gpus, runs_on.name in SINGLE_USER)
+    where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
+    case = Case(where, model, arch, weights, cache, runs_on)
     shape = point.text("length_shape", "fixed")
     if client.shortest < 1.0:
         shape = "uniform"

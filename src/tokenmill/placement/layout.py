@@ -18,6 +18,7 @@ from tokenmill.errors import InputError
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
+    CompressedAttention,
     Dense,
     Experts,
     GatedDeltaNet,
@@ -87,7 +88,7 @@ def _head_counts(arch: Architecture) -> set[int]:
     heads: set[int] = set()
     for layer in arch.layers:
         mixer = layer.mixer
-        if isinstance(mixer, Attention | LatentAttention | Mamba2):
+        if isinstance(mixer, Attention | LatentAttention | CompressedAttention | Mamba2):
             heads.add(mixer.heads)
         elif isinstance(mixer, GatedDeltaNet):
             heads.add(mixer.value_heads)

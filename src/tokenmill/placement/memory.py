@@ -16,6 +16,7 @@ from tokenmill.work import language
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
+    CompressedAttention,
     Dense,
     Experts,
     LatentAttention,
@@ -129,6 +130,9 @@ def cache_size(arch: Architecture, cache: CacheFormat, grid: LayoutGrid) -> Cach
         elif isinstance(mixer, LatentAttention):
             values = (mixer.kv_lora_rank + mixer.rope_dim) * cache.value_bytes + mixer.index_dim
             full = full + values * layer.count * share
+        elif isinstance(mixer, CompressedAttention) and mixer.rate:
+            values = mixer.head_dim * cache.value_bytes + mixer.index_dim
+            full = full + values / mixer.rate * layer.count * share
     _, _, window = language.cache_bytes_per_token(arch, cache)
     state = language.state_bytes_per_sequence(arch) * share / grid.tp
     return CacheSize(full, windowed, window, state)

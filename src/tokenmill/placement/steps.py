@@ -22,17 +22,20 @@ from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip
 from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
 from tokenmill.physics.fabric import Fabric
+from tokenmill.placement import compressed
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
 from tokenmill.work import language
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
+    CompressedAttention,
     GatedDeltaNet,
     LatentAttention,
     Mamba2,
     Mixer,
 )
+from tokenmill.work.launches import launches
 from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul
 from tokenmill.work.precision import CacheFormat, WeightFormat
 from tokenmill.work.storage import stored_bits
@@ -141,7 +144,7 @@ class StepTimes:
     @property
     def prefill_floor_s(self) -> float:
         """Least time of a step that prefills: its host launches kernels while the GPU runs [s]."""
-        return self.engine.host_prefill_s * language.launches(self.arch, self.weights)
+        return self.engine.host_prefill_s * launches(self.arch, self.weights)
 
     @property
     def window_tokens(self) -> int:
@@ -337,6 +340,10 @@ class StepTimes:
                 cost.base_s, cost.s_per_token, bool(mixer.index_topk), zero
             )
             return base, full + self._index_s(mixer), windowed
+        if isinstance(mixer, CompressedAttention):
+            return compressed.decode_coefficients(
+                self.chip, mixer, rows, tp, self.window_tokens, self.cache.name, name
+            )
         if isinstance(mixer, Mamba2):
             groups = np.maximum(mixer.groups / tp, 1.0)
             seconds = state_space.mamba2_decode_s(
@@ -377,6 +384,10 @@ class StepTimes:
             _, pair, windowed = _windowed(zero, cost.s_per_pair, bool(mixer.index_topk), zero)
             index = 2.0 * mixer.index_heads * mixer.index_dim / self.chip.flop_per_s("bf16")
             return cost.base_s + zero, cost.s_per_token, pair + index, windowed
+        if isinstance(mixer, CompressedAttention):
+            return compressed.prefill_coefficients(
+                self.chip, mixer, tp, self.window_tokens, self.cache.name, name
+            )
         chunk, token = self._scan_coefficients(mixer)
         return chunk, token, zero, zero
 
@@ -412,7 +423,7 @@ def _windowed(
 
 def _cache_ways(mixer: Mixer, tp: Scalar) -> Scalar:
     """Over how many tensor ranks a layer's cache is divided; the others hold copies."""
-    if isinstance(mixer, LatentAttention):
+    if isinstance(mixer, LatentAttention | CompressedAttention):
         return 1.0
     return np.minimum(tp, mixer.kv_heads) if isinstance(mixer, Attention) else tp
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tokenmill.errors import Unsupported
 from tokenmill.work.architecture import (
     Architecture,
     Attention,
+    CompressedAttention,
     Dense,
     Experts,
     GatedDeltaNet,
@@ -33,9 +33,9 @@ __all__ = [
     "attend_work",
     "attended_pairs",
     "cache_bytes_per_token",
+    "compressed_shares",
     "decode_work",
     "distinct_experts",
-    "launches",
     "mixing_work",
     "operations",
     "prefill_work",
@@ -45,8 +45,6 @@ __all__ = [
 
 Scalar = Any
 _ACTIVATION_BYTES = 2.0
-_EXPERT_LAUNCHES, _LATENT_LAUNCHES = 10, 5
-_BLOCKS = ("fp8_block", "fp4")
 
 
 @lru_cache(maxsize=256)
@@ -61,28 +59,6 @@ def operations(arch: Architecture) -> tuple[Operation, ...]:
             ops.append(Elementwise("norms", 8 * arch.hidden, 12 * arch.hidden, layer.count, False))
     ops.append(Matmul("lm head", arch.hidden, arch.vocab, 1, "columns", "head", per_sequence=True))
     return tuple(ops)
-
-
-@lru_cache(maxsize=256)
-def launches(arch: Architecture, weights: WeightFormat) -> int:
-    """Kernels that one forward pass launches at least: one an operation, more for experts.
-
-    Experts are scored and chosen, their tokens sorted, counted, multiplied twice, activated and
-    added up; latent attention turns, stores, expands and joins its keys. Formats with a scale for
-    each block of values scale what goes into a product by a kernel of their own.
-    """
-    kernels = 0
-    for op in operations(arch):
-        if isinstance(op, ExpertBlock):
-            kernels += op.count * (_EXPERT_LAUNCHES + 2 * (weights.experts in _BLOCKS))
-        elif isinstance(op, Matmul):
-            parts = {"attention": weights.attention, "feed-forward": weights.feed_forward}
-            kernels += op.count * (1 + (parts.get(op.part) in _BLOCKS))
-        elif isinstance(op, Attend) and isinstance(op.mixer, LatentAttention):
-            kernels += op.count * _LATENT_LAUNCHES
-        else:
-            kernels += op.count
-    return kernels
 
 
 def _mixer(hidden: int, layer: Layer) -> list[Operation]:
@@ -109,12 +85,7 @@ def _mixer(hidden: int, layer: Layer) -> list[Operation]:
             Attend("gated delta", mixer, count),
             Matmul("delta out", value, hidden, count, "rows", "attention"),
         ]
-    if mixer is not None:
-        raise Unsupported(
-            f"{type(mixer).__name__} layers (DeepSeek-V4) have no cost model yet; "
-            "ask for another model"
-        )
-    return []
+    return [] if mixer is None else _compressed(hidden, mixer, count)
 
 
 def _attention(hidden: int, mixer: Attention, count: int) -> list[Operation]:
@@ -157,6 +128,38 @@ def _latent(hidden: int, mixer: LatentAttention, count: int) -> list[Operation]:
                    "attention"),
         ]  # fmt: skip
     return ops
+
+
+def _compressed(hidden: int, mixer: CompressedAttention, count: int) -> list[Operation]:
+    wide = mixer.heads * mixer.head_dim
+    twice = 2 if mixer.overlap else 1
+    down = mixer.q_lora_rank + mixer.head_dim  # of the query, and the one key-value vector
+    if mixer.rate:  # entries: a projection and its gate
+        down += 2 * twice * (mixer.head_dim + mixer.index_dim) + mixer.index_heads
+    grouped = mixer.out_groups * mixer.out_rank
+    ops: list[Operation] = [
+        Matmul("latent down", hidden, down, count, "none", "attention"),
+        Matmul("query up", mixer.q_lora_rank, wide, count, "columns", "attention"),
+        Elementwise("rotary", 4 * down, 6 * down, count, split=False),
+        Attend("compressed attention", mixer, count),
+        Matmul("grouped out", wide // mixer.out_groups, grouped, count, "columns", "attention"),
+        Matmul("attention out", grouped, hidden, count, "rows", "attention"),
+    ]
+    if mixer.index_heads:
+        index = mixer.index_heads * mixer.index_dim
+        ops.append(Matmul("index query", mixer.q_lora_rank, index, count, "none", "attention"))
+    return ops
+
+
+def compressed_shares(mixer: CompressedAttention, span: int) -> tuple[float, float]:
+    """Entries that a query reads for each token of its context, and for each inside `span`.
+
+    Parameters: span [tokens], the model's `window_tokens`, over which the mixer's own short window
+    is spread.
+    """
+    each = 1.0 / mixer.rate if mixer.rate else 0.0
+    near = mixer.window / max(span, mixer.window, 1)
+    return (0.0, each + near) if mixer.index_topk and mixer.rate else (each, near)
 
 
 def _feed_forward(hidden: int, layer: Layer) -> list[Operation]:
@@ -205,6 +208,9 @@ def cache_bytes_per_token(arch: Architecture, cache: CacheFormat) -> tuple[float
         elif isinstance(mixer, LatentAttention):
             values = mixer.kv_lora_rank + mixer.rope_dim
             full += (values * cache.value_bytes + mixer.index_dim) * layer.count
+        elif isinstance(mixer, CompressedAttention) and mixer.rate:
+            values = mixer.head_dim * cache.value_bytes + mixer.index_dim
+            full += values / mixer.rate * layer.count
     return full, windowed, window
 
 
@@ -216,6 +222,8 @@ def window_tokens(arch: Architecture) -> int:
             spans.append(layer.mixer.window)
         elif isinstance(layer.mixer, LatentAttention):
             spans.append(layer.mixer.index_topk)
+        elif isinstance(layer.mixer, CompressedAttention):
+            spans.append(max(layer.mixer.window, layer.mixer.index_topk * layer.mixer.rate))
     return max(spans)
 
 
@@ -325,7 +333,29 @@ def attend_work(op: Attend, new: Scalar, context: Scalar, sequences: Scalar, cac
             activation_bytes=new * mixer.heads * width * _ACTIVATION_BYTES * count * sequences,
             kernels=count,
         )
+    if isinstance(mixer, CompressedAttention):
+        return _compressed_work(op, mixer, new, context, sequences, size)
     return _state_work(op, new, sequences)
+
+
+def _compressed_work(
+    op: Attend, mixer: CompressedAttention, new: Scalar, context: Scalar, sequences: Scalar,
+    size: float,
+) -> Work:  # fmt: skip
+    span = max(mixer.window, mixer.index_topk * mixer.rate)
+    full, bounded = compressed_shares(mixer, span)
+    count = op.count * sequences
+    pairs = full * attended_pairs(new, context)
+    pairs = pairs + bounded * attended_pairs(new, context, span)
+    read = full * (new + context) + bounded * _reach(new, context, span)
+    scored = attended_pairs(new, context) / max(mixer.rate, 1)
+    index = 2.0 * scored * mixer.index_heads * mixer.index_dim
+    return Work(
+        flop=(4.0 * pairs * mixer.heads * mixer.head_dim + index) * count,
+        cache_bytes=((read + new) * mixer.head_dim * size) * count,
+        activation_bytes=2.0 * new * mixer.heads * mixer.head_dim * _ACTIVATION_BYTES * count,
+        kernels=op.count,
+    )
 
 
 def _state_work(op: Attend, new: Scalar, sequences: Scalar) -> Work:

@@ -1,0 +1,76 @@
+"""Any plausible row of the documented schema gets a prediction: other GPUs, models, engines."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tokenmill.catalog import load
+from tokenmill.catalog.load import files, read_toml
+from tokenmill.evidence.points import Point, read_points
+from tokenmill.evidence.serving import predict_serving
+
+GPUS = load.names("accelerators")
+MODELS = [
+    slug for slug, path in files("models").items() if read_toml(path)["family"] == "language"
+]  # fmt: skip
+ENGINES = (
+    "vllm", "sglang", "tensorrt-llm", "trtllm", "atom", "aiter", "lmdeploy", "tgi", "ollama",
+    "mlx", "llama.cpp", "exllamav2", "exllamav3", "mlc-llm", "deepspeed-mii", "max", "nim",
+    "dynamo+sglang", "dynamo+vllm", "dynamo+tensorrt-llm", "dynamo-trt", "mori-sglang", "nobody",
+    "",
+)  # fmt: skip
+WEIGHTS = (
+    "mxfp4", "nvfp4", "fp4", "w4a16", "awq", "gptq", "int8", "q4_k_m", "q8_0", "fp16", "bf16",
+    "fp8", "int4", "w8a8", "w4a8", "iq4_xs", "exl2-4.0bpw", "q4f16_1", "fp32", "mixed", "nf4", "",
+)  # fmt: skip
+CACHES = ("", "fp8", "fp8_e4m3", "bf16", "int8", "auto", "nvfp4")
+LOADS = ("concurrency", "rate", "offline", "static_batch", "single_stream", "")
+COUNTS = ("", "0", "1", "2", "3", "7", "8", "16", "72", "4.0")
+LAYOUT = ("tp", "pp", "ep", "dp", "n_gpus", "prefill_gpus", "decode_gpus")
+
+
+def swapped(point: Point, draw: random.Random) -> Point:
+    """A measured row with some of its cells as another publication could have them."""
+    choices: dict[str, Sequence[str]] = {
+        "gpu": GPUS, "model": MODELS, "engine": ENGINES, "weight_dtype": WEIGHTS,
+        "kv_dtype": CACHES, "load": LOADS, "speculative": ("mtp", "eagle", "eagle3", "ngram"),
+        "dp_attention": ("true", "false", ""),
+    }  # fmt: skip
+    cells = dict(point.cells)
+    for key in draw.sample(sorted(choices), draw.randint(1, 4)):
+        cells[key] = draw.choice(choices[key])
+    if draw.random() < 0.3:
+        cells |= {key: draw.choice(COUNTS) for key in LAYOUT}
+    for key in draw.sample(sorted(set(cells) - {"gpu", "model"}), draw.randint(0, 4)):
+        cells[key] = ""
+    return Point(point.path, point.line, cells)
+
+
+def demand_prediction(point: Point) -> None:
+    told = predict_serving(point)
+    assert told, point.cells
+    wrong = {key: value for key, value in told.items() if not math.isfinite(value) or value < 0}
+    assert not wrong, (point.cells, wrong)
+
+
+def rows(shared: Path) -> list[Point]:
+    names = ("serving.csv", "serving_aic_sample.csv")
+    return [point for name in names for point in read_points(shared / "measurements" / name)]
+
+
+def test_rows_with_other_hardware_models_and_engines_are_predicted(shared: Path) -> None:
+    draw = random.Random(7)
+    for point in draw.sample(rows(shared), 150):
+        demand_prediction(swapped(point, draw))
+
+
+@pytest.mark.slow
+def test_every_row_with_other_hardware_models_and_engines_is_predicted(shared: Path) -> None:
+    draw = random.Random(11)
+    for point in rows(shared):
+        demand_prediction(swapped(point, draw))
