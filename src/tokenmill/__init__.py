@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tokenmill.planner.cost import ask as cost_of
     from tokenmill.planner.fleet import ask as fleet
     from tokenmill.planner.growth import ask as growth
+    from tokenmill.planner.hall import ask as hall
     from tokenmill.planner.plan import ask as plan
     from tokenmill.planner.question import Question as Question
     from tokenmill.planner.single import Fit as Fit
@@ -61,6 +62,7 @@ _PUBLIC = {
     "estimate": ("planner.single", "estimate"),
     "fleet": ("planner.fleet", "ask"),
     "growth": ("planner.growth", "ask"),
+    "hall": ("planner.hall", "ask"),
     "model": ("catalog.load", "model"),
     "plan": ("planner.plan", "ask"),
     "score": ("evidence.score", "score_file"),
@@ -71,8 +73,8 @@ _PUBLIC = {
 
 __all__ = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "buy", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "model",
-    "plan", "score", "simulate", "system", "units",
+    "accelerator", "buy", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "hall",
+    "model", "plan", "score", "simulate", "system", "units",
 ]  # fmt: skip
 
 

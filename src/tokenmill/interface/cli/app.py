@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from tokenmill.interface.cli import buy, cost, evidence, fleet, growth, runs, simulate, text
+from tokenmill.interface.cli import buy, cost, evidence, fleet, growth, hall, runs, simulate, text
 
 __all__ = ["app"]
 
@@ -206,5 +206,5 @@ def new_model(
     records.new_model(from_hf, slug, folder, json=json)
 
 
-for _verb in (buy, cost, fleet, growth, evidence, simulate, runs):
+for _verb in (buy, cost, fleet, growth, hall, evidence, simulate, runs):
     _verb.register(app)
