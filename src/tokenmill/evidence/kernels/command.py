@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tokenmill.catalog import load
 from tokenmill.errors import NoCalibration
-from tokenmill.evidence.kernels.files import read_kernels, write_kernels
 from tokenmill.evidence.kernels.families import TABLES, Constants, fit_kernels
+from tokenmill.evidence.kernels.files import read_kernels, write_kernels
 from tokenmill.evidence.kernels.review import KernelRow, validate
 from tokenmill.evidence.kernels.rows import GPUS
 from tokenmill.physics.chip import Chip
