@@ -30,17 +30,16 @@ _MOST_ROWS = 240  # of a line of engines: a fit of more says the same and takes 
 def _kernels(shared: Path) -> Answer:
     from tempfile import TemporaryDirectory
 
-    from tokenmill.evidence.kernels.files import write_kernels
-    from tokenmill.evidence.kernels.fit import fit_kernels
-    from tokenmill.placement.platform import chip_of
+    from tokenmill.evidence.kernels import fit, kernel_chips, review
 
-    slugs = load.names("accelerators")
-    chips = {slug: chip_of(load.accelerator(slug)) for slug in slugs}
-    families, reports = fit_kernels(shared / _SILICON, chips)
     with TemporaryDirectory() as folder:
-        paths = write_kernels(families, Path(folder), READ)
-        texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
-    return texts, [str(report) for report in reports]
+        found = fit(shared, Path(folder), read=READ)
+        texts = {path.stem: path.read_text(encoding="utf-8") for path in found.written}
+    scores = review(shared / _SILICON, kernel_chips(), found.families)
+    return texts, [
+        f"{table} on {gpu}: {score.rows} rows, median error {score.median:.1%}, mean {score.mean:.1%}"
+        for (table, gpu), score in scores.items()
+    ]
 
 
 def _collectives(shared: Path) -> Answer:
