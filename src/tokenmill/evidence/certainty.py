@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tokenmill.evidence.cluster import Cluster
 from tokenmill.evidence.interval import Band, band_of, distance
 from tokenmill.placement.platform import platform
 from tokenmill.simulator.outcome import Interval, Outcome
@@ -22,18 +23,23 @@ _TIMES = ("ttft", "tpot", "e2e")
 _MONEY = ("per_million_tokens", "per_million_input_tokens", "per_million_output_tokens")
 
 
-def outcome_band(outcome: Outcome, quantity: str, *, closed: bool) -> Band:
+def outcome_band(
+    outcome: Outcome, quantity: str, *, closed: bool, cluster: Cluster | None = None
+) -> Band:
     """The band of a quantity of an outcome.
 
     Parameters: outcome; quantity, as `interval.quantity_of` says; closed: a number of users who
-    wait for their answers, instead of a rate.
+    wait for their answers, instead of a rate; cluster, where it runs and was measured.
     Raises: UnknownName.
     """
     near = distance(SERVING, outcome.accelerator, outcome.model)
-    return band_of(SERVING, quantity, "concurrency" if closed else "rate", near)
+    found = band_of(SERVING, quantity, "concurrency" if closed else "rate", near)
+    if cluster is None:
+        return found
+    return cluster.narrowed(found, quantity, outcome.accelerator, outcome.engine)
 
 
-def with_intervals(outcome: Outcome, *, closed: bool) -> Outcome:
+def with_intervals(outcome: Outcome, *, closed: bool, cluster: Cluster | None = None) -> Outcome:
     """The outcome with 80 % intervals, by the names of its figures ("ttft_s", "ttft_p95_s").
 
     Parameters: as of `outcome_band`.
@@ -41,7 +47,7 @@ def with_intervals(outcome: Outcome, *, closed: bool) -> Outcome:
     """
 
     def band(quantity: str) -> Band:
-        return outcome_band(outcome, quantity, closed=closed)
+        return outcome_band(outcome, quantity, closed=closed, cluster=cluster)
 
     found: dict[str, Interval] = {}
     for name in _TIMES:

@@ -23,7 +23,7 @@ from tokenmill.errors import UnknownName
 from tokenmill.physics import power
 
 __all__ = [
-    "DISTANCES", "Band", "Distance", "band_of", "beats", "distance", "hardware_keys",
+    "DISTANCES", "P90", "Band", "Distance", "band_of", "beats", "distance", "hardware_keys",
     "quantity_of", "shared_error",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ DISTANCES: tuple[Distance, ...] = ("measured", "architecture", "specification")
 
 _UNFITTED = "interval-unfitted"
 _NORMAL = NormalDist()
-_P90 = _NORMAL.inv_cdf(0.9)
+P90 = _NORMAL.inv_cdf(0.9)  # standard deviations from the median to p90
 # words in a metric's name -> the quantity whose residuals it shares
 _QUANTITIES = (
     "ttft", "tpot", "itl", "e2e", "prefill", "decode", "power", "energy", "seconds", "latency",
@@ -50,7 +50,7 @@ class Band:
     @property
     def spread(self) -> float:
         """Standard deviation of the logarithm, as if it were normal."""
-        return math.log(self.high / self.low) / (2.0 * _P90)
+        return math.log(self.high / self.low) / (2.0 * P90)
 
     def inverse(self) -> Band:
         """The band of one over the quantity, such as seconds of a rate."""
@@ -62,7 +62,7 @@ class Band:
             return 1.0
         off = math.log(limit / predicted) - math.log(self.middle)
         side = math.log((self.high if off > 0 else self.low) / self.middle)
-        return _NORMAL.cdf(_P90 * abs(off / side) * math.copysign(1.0, off)) if side else 0.5
+        return _NORMAL.cdf(P90 * abs(off / side) * math.copysign(1.0, off)) if side else 0.5
 
 
 def quantity_of(metric: str) -> str:

@@ -93,6 +93,7 @@ class Question(BaseModel):
     currency: Literal["USD", "JPY", "EUR"] = "USD"
     region: str = ""
     prices: tuple[str, ...] = ()
+    calibration: str = ""
     seed: int = 0
 
     @model_validator(mode="before")

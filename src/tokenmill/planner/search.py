@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tokenmill.errors import Unsupported
-from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import Platform, platform
+from tokenmill.planner.here import engine_here
 from tokenmill.planner.question import Question
 from tokenmill.simulator.cases import Case, Grid, evaluate, language_model, usual_formats
 from tokenmill.simulator.estimate import held
@@ -80,8 +80,9 @@ def cases_of(question: Question, where: Platform, model_name: str) -> Iterator[C
     model, arch = language_model(model_name)
     formats = question.weights or usual_formats(model, where)
     cache = cache_format(question.cache or "bf16")
+    runs_on = engine_here(question.engine, where, question.calibration)
     for name in formats:
-        yield Case(where, model, arch, weight_format(name), cache, engine(question.engine))
+        yield Case(where, model, arch, weight_format(name), cache, runs_on)
 
 
 def points(grid: Grid, demand: Demand, most_gpus: int | None) -> tuple[Scalar, Scalar]:

@@ -12,6 +12,7 @@ from tokenmill.placement.engines import engine as engine_of
 from tokenmill.placement.layout import Layout, LayoutGrid, legal_layouts
 from tokenmill.placement.memory import cache_size
 from tokenmill.placement.platform import Platform, check_span, platform
+from tokenmill.planner.here import engine_here
 from tokenmill.planner.pricing import price_book
 from tokenmill.planner.tell import priced
 from tokenmill.simulator.cases import Case, language_model, memory_need, usual_formats
@@ -36,14 +37,15 @@ def estimate(
     tp: int = 1, pp: int = 1, dp: int = 1, ep: int = 1, replicas: int = 1,
     prompt_tokens: float = 1024.0, output_tokens: float = 256.0,
     rate_per_s: float | str | None = None, concurrency: float | None = None,
-    currency: str = "USD", region: str = "", prices: tuple[str, ...] = (),
+    currency: str = "USD", region: str = "", prices: tuple[str, ...] = (), calibration: str = "",
 ) -> Outcome:  # fmt: skip
     """One configuration in closed form: how fast, how much energy and money, and what limits it.
 
     Parameters: model and on, names or aliases; weights, a format (default: the one the model
     ships in, or the most faithful that fits); tp, pp, dp, ep of one instance; replicas of it;
     prompt_tokens, output_tokens [tokens]; either rate_per_s ("5 req/s") or concurrency
-    [requests in flight] over all replicas (default: one request at a time).
+    [requests in flight] over all replicas (default: one request at a time); calibration, a file
+    that `tokenmill calibrate` saved.
     Returns: an Outcome. Raises: InputError, DoesNotFit, Unsupported.
     """
     where = platform(on)
@@ -55,7 +57,7 @@ def estimate(
         raise InputError("more than a million instances, or 4,096 GPUs in one, is not modelled")
     demand = _demand(prompt_tokens, output_tokens, rate_per_s, concurrency)
     formats = (weights,) if weights else usual_formats(record, where)
-    runs_on = engine_of(engine)
+    runs_on = engine_here(engine, where, calibration)
     cases = [
         Case(where, record, arch, weight_format(name), cache_format(cache), runs_on)
         for name in formats
@@ -63,7 +65,9 @@ def estimate(
     case = next((one for one in cases if _fits(one, split, demand)), cases[-1])
     answer = outcome(case, split, demand, replicas)
     book = price_book(currency, region=region, own=prices)
-    return priced(answer, where, book, "rent", closed=demand.rate_per_s == 0)
+    return priced(
+        answer, where, book, "rent", closed=demand.rate_per_s == 0, calibration=calibration
+    )
 
 
 def _degree(name: str, value: int) -> int:

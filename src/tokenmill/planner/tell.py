@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from tokenmill.cost.hourly import per_million_tokens
 from tokenmill.cost.money import Money
 from tokenmill.errors import NoPrice
-from tokenmill.evidence.certainty import with_intervals
 from tokenmill.placement.platform import Platform
 from tokenmill.planner.answer import Option
 from tokenmill.planner.chances import within_limits
+from tokenmill.planner.here import drawn_here, sure_here
 from tokenmill.planner.pricing import Bill, PriceBook
 from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.outcome import Outcome
@@ -31,9 +31,11 @@ def tell(
 ) -> Option:  # fmt: skip
     """The option that runs one chosen point per model on a platform."""
     outcomes = tuple(
-        outcome(
-            choice.case, choice.layout, demand, choice.replicas,
-            running=choice.running(demand),
+        drawn_here(
+            outcome(
+                choice.case, choice.layout, demand, choice.replicas,
+                running=choice.running(demand),
+            ), question.calibration,
         )
         for choice in choices
     )  # fmt: skip
@@ -58,7 +60,7 @@ def summed(
     option = Option(
         hardware=where.name,
         outcomes=tuple(
-            with_intervals(_with_money(item, own), closed=closed)
+            sure_here(_with_money(item, own), question.calibration, closed=closed)
             for item, own in zip(outcomes, bills, strict=True)
         ),
         gpus=gpus,
@@ -86,15 +88,18 @@ def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: st
 
 
 def priced(
-    item: Outcome, where: Platform, book: PriceBook, acquire: str, *, closed: bool
-) -> Outcome:
+    item: Outcome, where: Platform, book: PriceBook, acquire: str, *, closed: bool,
+    calibration: str = "",
+) -> Outcome:  # fmt: skip
     """An outcome with its money (per hour line by line, per million tokens, purchase), and with
     the intervals of all its figures.
 
-    Parameters: closed, whether users wait for their answers before they ask again.
+    Parameters: closed, whether users wait for their answers before they ask again; calibration,
+    the file of a cluster that was measured.
     """
+    item = drawn_here(item, calibration)
     told = _with_money(item, _bill(book, where, item.gpus, item.watts, acquire))
-    return with_intervals(told, closed=closed)
+    return sure_here(told, calibration, closed=closed)
 
 
 def _with_money(item: Outcome, bill: Bill | None) -> Outcome:

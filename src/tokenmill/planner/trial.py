@@ -12,9 +12,9 @@ import numpy as np
 
 from tokenmill.errors import InputError
 from tokenmill.placement import layout as layouts
-from tokenmill.placement.engines import engine as engine_of
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import platform
+from tokenmill.planner.here import engine_here
 from tokenmill.planner.pricing import price_book
 from tokenmill.planner.scenario import (
     PrefillTable,
@@ -50,14 +50,15 @@ def simulate(
     model: str, *, on: str, traffic: Mapping[str, Any] | None = None,
     slo: Mapping[str, Any] | None = None, budget: Mapping[str, Any] | None = None,
     power_cap_w: float | None = None, until_s: float | None = None, seed: int = 0,
-    currency: str = "USD", region: str = "", prices: tuple[str, ...] = (), **service: Any,
+    currency: str = "USD", region: str = "", prices: tuple[str, ...] = (), calibration: str = "",
+    **service: Any,
 ) -> Simulated:  # fmt: skip
     """One model on one kind of hardware under real traffic.
 
     Parameters: model and on, names or aliases; traffic, slo, budget, keys of the tables of the
     same name in a scenario (without traffic, the bundled conversation hour); power_cap_w [W] of
-    all GPUs; until_s [s]; seed; currency, region, prices as for `estimate`; service, further keys
-    of a service: tp, replicas, router, engine, weights ...
+    all GPUs; until_s [s]; seed; currency, region, prices, calibration as for `estimate`; service,
+    further keys of a service: tp, replicas, router, engine, weights ...
     Returns: a Simulated; its `outcome` is of the type that `estimate` gives.
     Raises: InputError, DoesNotFit, Unsupported.
     """
@@ -66,16 +67,19 @@ def simulate(
         "slo": slo or {}, "budget": budget or {}, "power_cap_w": power_cap_w, "until_s": until_s,
         "seed": seed,
     }  # fmt: skip
-    return trial(scenario(values), currency=currency, region=region, prices=prices)
+    return trial(
+        scenario(values), currency=currency, region=region, prices=prices, calibration=calibration
+    )
 
 
 def trial(
     wanted: Scenario, *, currency: str = "USD", region: str = "", prices: tuple[str, ...] = (),
-    progress: Callable[[str], None] | None = None,
+    calibration: str = "", progress: Callable[[str], None] | None = None,
 ) -> Simulated:  # fmt: skip
     """Play a scenario and price what it ran on.
 
-    Parameters: wanted; currency, region, prices as for `estimate`; progress, told what is done.
+    Parameters: wanted; currency, region, prices, calibration as for `estimate`; progress, told
+    what is done.
     Raises: InputError, DoesNotFit, Unsupported.
     """
     told = progress or (lambda _: None)
@@ -85,7 +89,9 @@ def trial(
     arriving = _load(wanted, limit)
     arriving, tenant_limits = _with_tenants(wanted, arriving)
     told(f"{len(arriving):,} requests")
-    services = [_service(table, arriving.demand(i)) for i, table in enumerate(wanted.service)]
+    services = [
+        _service(table, arriving.demand(i), calibration) for i, table in enumerate(wanted.service)
+    ]
     if wanted.tenant:
         classes = 1 + max(tenant.priority for tenant in wanted.tenant)
         services = [replace(service, priorities=classes) for service in services]
@@ -105,7 +111,7 @@ def trial(
     closed = arriving.concurrency > 0
     served = tuple(
         replace(one, outcome=priced(one.outcome, service.case.platform, book, "rent",
-                                    closed=closed))
+                                    closed=closed, calibration=calibration))
         if one.counts.done else one  # without a token there is no price of one
         for one, service in zip(result.services, services, strict=True)
     )  # fmt: skip
@@ -168,10 +174,10 @@ def _with_tenants(wanted: Scenario, arriving: Load) -> tuple[Load, tuple[int, ..
     return replace(arriving, requests=requests), limits if limited else ()
 
 
-def _service(table: ServiceTable, demand: Demand) -> Service:
+def _service(table: ServiceTable, demand: Demand, calibration: str) -> Service:
     """A service from its table."""
     split = _layout(table)
-    case = _case(table, split, demand)
+    case = _case(table, split, demand, calibration)
     scaling, failing = table.autoscaling, table.failures
     return Service(
         case=case, layout=split, replicas=table.replicas, name=table.name,
@@ -198,13 +204,13 @@ def _layout(table: ServiceTable | PrefillTable) -> Layout:
     return Layout(*degrees)
 
 
-def _case(table: ServiceTable, split: Layout, demand: Demand) -> Case:
+def _case(table: ServiceTable, split: Layout, demand: Demand, calibration: str) -> Case:
     """The case of a service; without a format, the most faithful that fits."""
     where = platform(table.on)
     record, arch = language_model(table.model)
     layouts.check(arch, split)
     formats = (table.weights,) if table.weights else usual_formats(record, where)
-    runs_on = engine_of(table.engine)
+    runs_on = engine_here(table.engine, where, calibration)
     cases = [
         Case(where, record, arch, weight_format(name), cache_format(table.cache), runs_on)
         for name in formats

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tokenmill.errors import Infeasible
-from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import platform
 from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
 from tokenmill.planner.chances import ahead
 from tokenmill.planner.demand import demand_of
+from tokenmill.planner.here import drawn_here, engine_here
 from tokenmill.planner.plan import excess
 from tokenmill.planner.plan import plan as plan_of
 from tokenmill.planner.pricing import PriceBook, price_book
@@ -110,7 +110,7 @@ def _try(question: Question, outcome: Outcome, replicas: int) -> tuple[bool, Out
 
 def _play(question: Question, outcome: Outcome, played: int, replicas: int) -> Simulated:
     service = Service(
-        _case(outcome), _layout(outcome.layout), played,
+        _case(outcome, question.calibration), _layout(outcome.layout), played,
         router=Router.LEAST_OUTSTANDING if played > 1 else Router.ROUND_ROBIN,
     )  # fmt: skip
     return simulate_services([service], _traffic(question, played, replicas))
@@ -156,11 +156,12 @@ def _traffic(question: Question, played: int, replicas: int) -> Load:
     return load(traffic_from(table, question.seed))
 
 
-def _case(outcome: Outcome) -> Case:
+def _case(outcome: Outcome, calibration: str) -> Case:
     model, arch = language_model(outcome.model)
+    where = platform(outcome.hardware)
     return Case(
-        platform(outcome.hardware), model, arch, weight_format(outcome.weights),
-        cache_format(outcome.cache), engine(outcome.engine),
+        where, model, arch, weight_format(outcome.weights), cache_format(outcome.cache),
+        engine_here(outcome.engine, where, calibration),
     )  # fmt: skip
 
 
@@ -264,7 +265,7 @@ def _verified(question: Question, option: Option, book: PriceBook) -> tuple[Opti
                 "looser limits, or another layout",
             ), runs  # fmt: skip
     closed = demand_of(question).rate_per_s == 0
-    outcomes = tuple(answer.outcome for answer in answers)
+    outcomes = tuple(drawn_here(answer.outcome, question.calibration) for answer in answers)
     played = summed(question, where, outcomes, book, closed=closed)
     beyond = excess(question, played)
     return (played if beyond is None else beyond[1]), runs

@@ -75,6 +75,7 @@ def plan(
     region: Annotated[Text, _option("region", "--region")] = None,
     price: Annotated[Optional[list[str]], _option("price", "--price")] = None,  # noqa: UP045
     scenario: Annotated[Optional[Path], _option("scenario", "--scenario")] = None,  # noqa: UP045
+    calibration: Annotated[Text, _option("calibration", "--calibration")] = None,
     seed: Annotated[Count, _option("seed", "--seed")] = None,
     played: Annotated[bool, _option("played", "--simulate")] = False,
     plot: Annotated[Optional[Path], _option("plot", "--plot")] = None,  # noqa: UP045
@@ -92,6 +93,7 @@ def plan(
         "budget_per": budget_per, "power_w": power, "minimise": minimise, "acquire": acquire,
         "weights": weights, "cache": cache, "engine": engine, "gpus": gpus,
         "currency": currency, "region": region, "prices": tuple(price or ()) or None, "seed": seed,
+        "calibration": calibration,
     })  # fmt: skip
     with view.progress() as told:
         answer = planning.plan(question, progress=told)
@@ -135,6 +137,7 @@ def estimate(
     currency: Annotated[str, _option("currency", "--currency")] = "USD",
     region: Annotated[str, _option("region", "--region")] = "",
     price: Annotated[Optional[list[str]], _option("price", "--price")] = None,  # noqa: UP045
+    calibration: Annotated[str, _option("calibration", "--calibration")] = "",
     json: Json = False,
 ) -> None:
     """Answer one configuration in closed form."""
@@ -145,6 +148,7 @@ def estimate(
         model, on=on, weights=weights, cache=cache, engine=engine, tp=tp, pp=pp, dp=dp, ep=ep,
         replicas=replicas, prompt_tokens=prompt, output_tokens=output, rate_per_s=rate,
         concurrency=concurrency, currency=currency, region=region, prices=tuple(price or ()),
+        calibration=calibration,
     )  # fmt: skip
     view.show_outcome(outcome, json=json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -27,10 +27,15 @@ _Folder = Annotated[
 ]
 
 
+def _said(key: str, *names: str) -> Any:
+    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to an app."""
     app.command("score", help=text.SCORE)(score)
     app.command("fit", help=text.FIT)(fit)
+    app.command("calibrate", help=text.CALIBRATE)(calibrate)
 
 
 def score(file: _File, json: _Out = None) -> None:
@@ -56,3 +61,32 @@ def fit(
 
     for line in run(subjects or [], shared, folder_for(out)):
         typer.echo(line)
+
+
+def calibrate(
+    files: Annotated[list[Path], typer.Argument(help=text.OPTION["results"])],
+    save: Annotated[Optional[Path], _said("save", "--save")] = None,  # noqa: UP045
+    on: Annotated[str, _said("calibrate_on", "--on")] = "",
+    model: Annotated[str, _said("calibrate_model", "--model")] = "",
+    engine: Annotated[str, _said("calibrate_engine", "--engine")] = "",
+    version: Annotated[str, _said("engine_version", "--engine-version")] = "",
+    weights: Annotated[str, _said("weights", "--weights")] = "",
+    gpus: Annotated[Optional[int], _said("calibrate_gpus", "--gpus")] = None,  # noqa: UP045
+    tp: Annotated[Optional[int], _said("tp", "--tp")] = None,  # noqa: UP045
+    json: Annotated[bool, _said("json", "--json")] = False,
+) -> None:
+    """Fit the scales of a cluster on its own measurements."""
+    from tokenmill.evidence.calibrate import calibrate as run
+    from tokenmill.evidence.calibrate_results import read_results
+    from tokenmill.evidence.cluster import write_cluster
+    from tokenmill.interface.cli import evidence_view
+
+    count = gpus if gpus is not None else tp
+    given = {
+        "gpu": on, "model": model, "engine": engine, "engine_version": version,
+        "weight_dtype": weights, "n_gpus": "" if count is None else str(count),
+        "tp": "" if tp is None else str(tp),
+    }  # fmt: skip
+    found = run(read_results(files, {key: cell for key, cell in given.items() if cell}))
+    target = write_cluster(found.cluster, save) if save is not None else None
+    evidence_view.show_calibrated(found, target, json=json)

@@ -1,12 +1,19 @@
-"""How scores look on a screen."""
+"""How scores and calibrations look on a screen."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from tokenmill.evidence.calibrate import Calibrated
+from tokenmill.evidence.cluster import SCALES
+from tokenmill.evidence.interval import P90
 from tokenmill.evidence.score import Score
 from tokenmill.interface.cli import text
-from tokenmill.interface.cli.view import console
+from tokenmill.interface.cli.view import console, print_json
 
-__all__ = ["show_score"]
+__all__ = ["show_calibrated", "show_score"]
 
 _MOST_REASONS = 40
 
@@ -38,3 +45,36 @@ def show_score(score: Score) -> None:
         out.print(f"{count} × {reason}", style="dim")
     if len(reasons) > _MOST_REASONS:
         out.print(text.SCORE_MORE.format(count=len(reasons) - _MOST_REASONS), style="dim")
+
+
+def show_calibrated(found: Calibrated, target: Path | None, *, json: bool) -> None:
+    """Print what measurements have told of a cluster."""
+    from rich.table import Table
+
+    cluster = found.cluster
+    if json:
+        print_json({
+            **asdict(cluster), "scales": list(SCALES), "before": found.before,
+            "after": found.after, "left": list(found.left),
+            "saved": None if target is None else str(target),
+        })  # fmt: skip
+        return
+    out = console()
+    out.print(text.CALIBRATE_TITLE.format(
+        rows=cluster.rows, accelerator=cluster.accelerator, engine=cluster.engine,
+        before=found.before, after=found.after,
+    ), style="bold")  # fmt: skip
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, title in enumerate(text.CALIBRATE_COLUMNS):
+        table.add_column(title, justify="right" if index else "left")
+    for name, before in zip(SCALES, cluster.prior, strict=True):
+        scale, wide = cluster.scale(name), math.exp(P90 * cluster.spread(name))
+        table.add_row(
+            text.CALIBRATE_NAMES[name], f"{scale:.3f}", f"{scale / wide:.3f} to {scale * wide:.3f}",
+            f"{math.exp(-P90 * before):.2f} to {math.exp(P90 * before):.2f}",
+        )  # fmt: skip
+    out.print(table)
+    for reason in found.left:
+        out.print(text.CALIBRATE_LEFT.format(reason=reason), style="dim")
+    if target is not None:
+        out.print(text.WRITTEN.format(path=target))

@@ -83,6 +83,9 @@ def simulate(
     currency: Annotated[str, _option("currency", "--currency")] = "USD",
     region: Annotated[str, _option("region", "--region")] = "",
     price: Annotated[Optional[list[str]], _option("price", "--price")] = None,  # noqa: UP045
+    calibration: Annotated[
+        str, typer.Option("--calibration", help=shared.OPTION["calibration"], show_default=False)
+    ] = "",
     save: Annotated[File, _option("save", "--save")] = None,
     plot: Annotated[File, _option("plot", "--plot")] = None,
     json: Annotated[bool, _option("json", "--json")] = False,
@@ -110,7 +113,10 @@ def simulate(
     }  # fmt: skip
     _answer(
         _asked(scenario, given), started, save=save, plot=plot, json=json,
-        prices={"currency": currency, "region": region, "prices": tuple(price or ())},
+        prices={
+            "currency": currency, "region": region, "prices": tuple(price or ()),
+            "calibration": calibration,
+        },
     )  # fmt: skip
 
 

@@ -11,6 +11,19 @@ NEW = "Add a record of your own."
 NEW_MODEL = "Add a model from its Hugging Face config.json (read locally, no network)."
 CHECK = "Read and check every record, or the files you name."
 DEMO = "Plan Llama-3.3-70B for an hour of real conversation traffic over eight kinds of GPU."
+CALIBRATE = "Tighten the twin to your own cluster by its own measurements."
+CALIBRATE_TITLE = (
+    "{rows} figures of {accelerator} under {engine}; "
+    "mean error {before:.1%} before, {after:.1%} after"
+)
+CALIBRATE_COLUMNS = ("time or power", "over the catalogue", "80 % between", "before measuring")
+CALIBRATE_NAMES = {
+    "compute": "time of arithmetic",
+    "memory": "time of memory",
+    "host": "time of the host",
+    "power": "power above idle",
+}
+CALIBRATE_LEFT = "not used: {reason}"
 FIT = "Fit calibration files on a folder of measurements; each with range, rows and residuals."
 SCORE = "Hold predictions against measured rows of a CSV file."
 
@@ -42,6 +55,12 @@ OPTION = {
     "json": "print the answer as JSON",
     "version": "print the version",
     "measurements": "measurements in the documented schema (CSV); - = standard input",
+    "calibration": "what `calibrate` saved of this cluster, or the factory file it stands beside",
+    "results": "serving CSV, or JSON of vllm bench serve, aiperf, guidellm, Prometheus",
+    "save": "factory file to save the calibration beside (FACTORY.calibration.toml)",
+    "calibrate_on": "the GPU that ran them", "calibrate_model": "the model that ran",
+    "calibrate_engine": "the engine that ran it, with --engine-version if known",
+    "engine_version": "version of the engine", "calibrate_gpus": "GPUs of the whole deployment",
     "subjects": "kernels, collectives, power, images, serving, intervals; none = all of them",
     "shared": "folder that holds measurements and silicon",
     "fit_out": "catalogue folder to write to (default: the first folder of TOKENMILL_CATALOG)",
