@@ -31,7 +31,7 @@ class Client:
     of each user and so many more, below 0 where it does not; whole_prompts, whether it leaves
     prompts uncut;
     hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
-    the first wave waits for kernels where its prompts exceed compile_tokens.
+    the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any case.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Client:
     hold_steps: float
     compile_s: float
     compile_tokens: float
+    warm_s: float
 
 
 @lru_cache(maxsize=64)
@@ -76,7 +77,7 @@ def _client(name: str, year: str = "") -> Client:
         intake_busy_steps=value("intake_busy"), step_tokens=int(value("step_tokens")),
         spare_tokens=value("spare"),
         whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
-        compile_tokens=value("compile_tokens"),
+        compile_tokens=value("compile_tokens"), warm_s=value("warm"),
     )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ def _serving(shared: Path) -> Answer:
     from tokenmill.evidence.serving_fit import fitted, lines_of, rows_of, thinned
     from tokenmill.evidence.setups import setup_of
 
-    found = rows_of(read_points(shared / _MEASUREMENTS / "serving.csv"))
+    files = ("serving.csv", "serving_aic_sample.csv")
+    found = rows_of(point for name in files for point in read_points(shared / _MEASUREMENTS / name))
     texts, told = {}, []
     for line, rows in sorted(lines_of(found).items()):
         few = thinned(rows, _MOST_ROWS)

@@ -203,6 +203,7 @@ def closed_loop(setup: Setup, users: float, requests: float) -> Replay:
     stall_s = np.zeros(count)
     if float(prompts[:each].sum()) > setup.client.compile_tokens * setup.layout.dp:
         stall_s[:each] = setup.client.compile_s
+    stall_s[:each] += setup.client.warm_s
     span_s += float(stall_s[0])
     seen = _told(
         setup, result, asked - stall_s, outputs, weight, waves * each * _share(setup) / span_s
