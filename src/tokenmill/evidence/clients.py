@@ -31,7 +31,8 @@ class Client:
     of each user and so many more, below 0 where it does not; whole_prompts, whether it leaves
     prompts uncut;
     hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
-    the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any case.
+    the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any
+    case.
     """
 
     name: str
