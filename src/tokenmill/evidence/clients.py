@@ -8,7 +8,7 @@ from functools import lru_cache
 from tokenmill.catalog import load
 from tokenmill.evidence.points import Point
 
-__all__ = ["Client", "client_of", "version_of"]
+__all__ = ["Client", "client_of", "engine_named", "version_of"]
 
 # Versions that a publication ran throughout without stating them row by row, by how its name
 # begins: vLLM 0.11 in the third leaderboard of ML.ENERGY; Argonne measured in 2024.
@@ -82,6 +82,23 @@ def _client(name: str, year: str = "") -> Client:
     )  # fmt: skip
 
 
+# What names of engines contain, and the engine on record that runs (or is most like) it.
+_NAMES = {
+    "trt": "tensorrt-llm", "tensorrt": "tensorrt-llm", "nim": "tensorrt-llm", "sglang": "sglang",
+    "vllm": "vllm", "exllamav": "exllamav2", "exllama": "exllama", "ollama": "ollama",
+    "llama.cpp": "llama.cpp", "llama-cpp": "llama.cpp", "llamacpp": "llama.cpp",
+    "llamafile": "llama.cpp", "koboldcpp": "llama.cpp", "mlx": "llama.cpp",
+    "lm studio": "llama.cpp", "lmstudio": "llama.cpp", "mlc": "mlc-llm",
+    "deepspeed": "deepspeed-mii",
+}  # fmt: skip
+
+
+def engine_named(text: str) -> str:
+    """The engine on record that a publication's name of an engine means, or the name itself."""
+    name = text.strip().lower()
+    return next((engine for part, engine in _NAMES.items() if part in name), name)
+
+
 def client_of(point: Point, architecture: str) -> Client:
     """The client that a row was measured with, by its publication, engine and GPU family.
 
@@ -89,7 +106,7 @@ def client_of(point: Point, architecture: str) -> Client:
     out), whose lengths are drawn.
     """
     publication = point.text("publication").lower()
-    engine = point.text("engine").lower().replace("trtllm", "tensorrt-llm")
+    engine = engine_named(point.text("engine"))
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
     if publication.startswith("mlperf"):
@@ -100,6 +117,8 @@ def client_of(point: Point, architecture: str) -> Client:
     if not inferencex and not (publication == "aic-sample" and engine == "vllm"):
         return _client(f"usual-{engine}")
     family = architecture.rstrip("0123456789")
+    if point.text("mode") == "disaggregated":
+        return _client(f"inferencex-dynamo+{engine}-{family}", point.text("date")[:4])
     return _client(f"inferencex-{engine}-{family}", point.text("date")[:4])
 
 

@@ -36,20 +36,28 @@ def _lengths(
             low = setup.client.shortest if setup.client.shortest < 1.0 else 0.8
             values = mean * (low + (1.0 - low) * even) / (0.5 * (1.0 + low))
         else:
-            values = mean * _spread(setup.shape, side)[(even * _POINTS).astype(int)]
+            values = _spread(setup.shape, side, mean)[(even * _POINTS).astype(int)]
     return np.maximum(np.round(values), 1.0).astype(np.int32)
 
 
 _POINTS = 512
+_ROUNDS = 6
 
 
 @lru_cache(maxsize=64)
-def _spread(shape: str, side: str) -> NDArray[np.float64]:
-    """Quantiles of lengths over their mean, lognormal with the data set's spread [512]."""
+def _spread(shape: str, side: str, mean: float) -> NDArray[np.float64]:
+    """Quantiles of lengths [tokens], lognormal with the data set's spread up to its longest [512].
+
+    Clients leave out longer samples, so the law ends there; its mean is the one asked for.
+    """
     known = load.calibration("dataset-lengths").figures
     figure = known.get(f"{shape}/{side}_variation", known[f"other/{side}_variation"])
+    longest = known.get(f"{shape}/longest", known["other/longest"]).value
     sigma = float(np.sqrt(np.log1p(figure.value)))
     normal = NormalDist()
     even = (np.arange(_POINTS) + 0.5) / _POINTS
     values = np.exp(sigma * np.array([normal.inv_cdf(float(p)) for p in even]))
-    return np.asarray(values / values.mean())
+    most = max(longest, 2.0 * mean)
+    for _ in range(_ROUNDS):
+        values = np.minimum(values * mean / values.mean(), most)
+    return np.asarray(values)

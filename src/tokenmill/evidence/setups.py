@@ -10,10 +10,11 @@ from functools import lru_cache
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.clients import Client, client_of, version_of
+from tokenmill.evidence.clients import Client, client_of, engine_named, version_of
 from tokenmill.evidence.points import Point
+from tokenmill.placement import memory
 from tokenmill.placement.engines import Engine, apart, engine
-from tokenmill.placement.layout import Layout
+from tokenmill.placement.layout import Layout, LayoutGrid
 from tokenmill.placement.platform import Platform, platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
@@ -72,13 +73,13 @@ def _length(point: Point, side: str) -> float:
 
 
 def _engine_of(point: Point, where: Platform) -> Engine:
-    name = point.text("engine", "unstated").lower().removeprefix("dynamo+")
+    name = engine_named(point.text("engine", "unstated"))
     try:
         found = engine(name, version_of(point), point.text("date"))
-        if point.text("mode") == "disaggregated":
-            found = apart(found)
-    except UnknownName:
-        found = engine("unstated")
+    except UnknownName:  # servers of our days resemble each other
+        found = engine("vllm", "", point.text("date"))
+    if point.text("mode") == "disaggregated":
+        found = apart(found)
     large = where.chip.memory_bytes >= _LARGE_BYTES and where.chip.architecture != "ampere"
     if found.name == "vllm" and not large:
         return replace(found, step_tokens=2048, sequences=256)
@@ -148,6 +149,19 @@ def _cache_named(name: str) -> CacheFormat:
                             "fp8" if "8" in name else "bf16")  # fmt: skip
 
 
+def _fitting(case: Case, layout: Layout) -> WeightFormat:
+    """The format of a case's weights, or a narrower one where they could not have run as stated."""
+    has = case.platform.chip.memory_bytes * case.engine.memory_share
+    grid = LayoutGrid.of((layout,))
+    if case.engine.name in SINGLE_USER:  # which leave layers to the host
+        return case.weights
+    for name in (case.weights.name, "fp8", "int4"):
+        weights = weight_format(name)
+        if float(memory.weight_bytes(case.arch, weights, grid)[0, 0]) < has:
+            return weights
+    return case.weights
+
+
 def _narrowest(where: Platform, stated: str) -> str:
     """The narrowest float that a chip multiplies, or the stated one where that is 16 bits."""
     peaks = where.accelerator.peaks
@@ -184,6 +198,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
     layout, replicas = _layout_of(point, gpus, runs_on.name in SINGLE_USER)
+    weights = _fitting(Case(where, model, arch, weights, cache, runs_on), layout)
     where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
     case = Case(where, model, arch, weights, cache, runs_on)
     shape = point.text("length_shape", "fixed")

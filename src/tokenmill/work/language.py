@@ -209,8 +209,8 @@ def cache_bytes_per_token(arch: Architecture, cache: CacheFormat) -> tuple[float
             values = mixer.kv_lora_rank + mixer.rope_dim
             full += (values * cache.value_bytes + mixer.index_dim) * layer.count
         elif isinstance(mixer, CompressedAttention) and mixer.rate:
-            values = mixer.head_dim * cache.value_bytes + mixer.index_dim
-            full += values / mixer.rate * layer.count
+            entry = mixer.head_dim * cache.value_bytes + mixer.index_dim
+            full += entry / mixer.rate * layer.count
     return full, windowed, window
 
 
