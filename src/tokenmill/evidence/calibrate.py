@@ -111,7 +111,8 @@ def _noise(point: Point, metric: str) -> float:
     """Spread that rows of one cluster do not share, of a metric's residuals on record; metrics of
     one row and quantity say the same, and share their weight."""
     quantity = quantity_of(metric)
-    spread = band_of("serving", quantity, point.text("load", "concurrency"), "measured").spread
+    condition = family_named("serving").condition(point)
+    spread = band_of("serving", quantity, condition, "measured").spread
     alike = [
         key for key in family_named("serving").metrics
         if point.text(key) and quantity_of(key).split("-")[0] == quantity.split("-")[0]

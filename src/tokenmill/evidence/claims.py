@@ -56,7 +56,7 @@ class Reached:
 
 def _is(*quantities: str, single: bool | None = None) -> Callable[[Scored], bool]:
     def holds(item: Scored) -> bool:
-        alone = item.condition == "single_stream"
+        alone = item.condition.startswith("single_stream")
         return quantity_of(item.metric) in quantities and single in (None, alone)
 
     return holds

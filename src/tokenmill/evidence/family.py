@@ -83,6 +83,19 @@ def _media(point: Point) -> Mapping[str, float]:
     return predict_media(point)
 
 
+def _loaded(point: Point) -> str:
+    """The kind of load, and what makes a row harder to foresee: lengths of a data set, prefill on
+    GPUs of its own, drafts of tokens that may not hold."""
+    parts = [point.text("load", "concurrency")]
+    if point.text("length_shape", "fixed") not in ("fixed", "uniform"):
+        parts.append("dataset")
+    if point.text("mode") == "disaggregated":
+        parts.append("disaggregated")
+    if point.text("speculative"):
+        parts.append("drafted")
+    return "+".join(parts)
+
+
 def _reach(point: Point) -> str:
     """Whether a group stays inside its domain, and what joins it there."""
     from tokenmill.placement.platform import platform
@@ -103,7 +116,7 @@ def _later(name: str) -> Predict:
 FAMILIES: tuple[Family, ...] = (
     Family(
         "serving", frozenset(_SERVING_METRICS), ("gpu", "model"), _SERVING_METRICS,
-        _SERVING_INPUTS, _serving, lambda point: point.text("load", "concurrency"),
+        _SERVING_INPUTS, _serving, _loaded,
     ),
     Family(
         "collectives", frozenset(("op", "message_bytes")), ("gpu", "op", "message_bytes"),

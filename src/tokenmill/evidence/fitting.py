@@ -37,7 +37,8 @@ def _kernels(shared: Path) -> Answer:
         texts = {path.stem: path.read_text(encoding="utf-8") for path in found.written}
     scores = review(shared / _SILICON, kernel_chips(), found.families)
     return texts, [
-        f"{table} on {gpu}: {score.rows} rows, median error {score.median:.1%}, mean {score.mean:.1%}"
+        f"{table} on {gpu}: {score.rows} rows, median error {score.median:.1%}, "
+        f"mean {score.mean:.1%}"
         for (table, gpu), score in scores.items()
     ]
 

@@ -112,10 +112,14 @@ def band_of(family: str, quantity: str, condition: str, near: Distance, quality:
     """The band of a quantity under a condition at a distance.
 
     Parameters: family of measurements; quantity, as `quantity_of` says; condition, such as the
-    kind of load; near; quality of the measurement that is foreseen ("c": weak).
+    kind of load, of parts joined by "+" of which the last ones are left out where no cell has
+    them; near; quality of the measurement that is foreseen ("c": weak).
     """
     figures = _figures(family)
-    for name in (f"{quantity}/{condition}", quantity, quantity.removesuffix("-tail")):
+    parts = condition.split("+")
+    conditions = ["+".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    names = [f"{quantity}/{part}" for part in conditions if part]
+    for name in (*names, quantity, quantity.removesuffix("-tail")):
         cell = figures.get(f"{name}/{near}")
         if cell is not None:
             break

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 _TARGET = 0.8
 _LEVELS = np.linspace(0.70, 0.99, 59)
-_LEAST_ROWS, _LEAST_GROUPS = 12, 3  # of a cell of its own
+_LEAST_ROWS, _LEAST_GROUPS = 12, 2  # of a cell of its own
 _WIDEST = 3.0
 _READ = "2026-11-28"
 
@@ -41,27 +41,30 @@ class Cell:
 def coverage(values: Floats, weight: Floats, groups: Names, levels: Floats) -> Floats:
     """Weight of rows inside the quantiles of the other groups, over all weight, at each level."""
     inside = np.zeros(len(levels))
-    for name in np.unique(groups):
-        out = groups == name
-        low, high = _ends(values[~out], weight[~out], levels)
+    names, code = np.unique(groups, return_inverse=True)
+    code = code.reshape(-1)
+    order = np.argsort(values)
+    ordered, share, place = values[order], weight[order], code[order]
+    for name in range(len(names)):
+        rest, out = place != name, code == name
+        low, high = _ends(ordered[rest], share[rest], levels)
         held = (values[out] >= low[:, None]) & (values[out] <= high[:, None])
         inside += held @ weight[out]
-    share: Floats = inside / weight.sum()
-    return share
+    total: Floats = inside / weight.sum()
+    return total
 
 
 def _ends(values: Floats, weight: Floats, levels: Floats) -> tuple[Floats, Floats]:
-    """The ends of central levels of a weighted sample."""
-    order = np.argsort(values)
-    share = weight[order]
-    at = (np.cumsum(share) - 0.5 * share) / share.sum()
+    """The ends of central levels of a weighted sample in order."""
+    at = (np.cumsum(weight) - 0.5 * weight) / weight.sum()
     tails = 0.5 * (1.0 - levels)
-    return np.interp(tails, at, values[order]), np.interp(1.0 - tails, at, values[order])
+    return np.interp(tails, at, values), np.interp(1.0 - tails, at, values)
 
 
 def quantiles(values: Floats, weight: Floats, level: float) -> tuple[float, float, float]:
     """Weighted quantiles: the lower end, the median and the upper end of a central level."""
-    low, high = _ends(values, weight, np.array([level, 0.0]))
+    order = np.argsort(values)
+    low, high = _ends(values[order], weight[order], np.array([level, 0.0]))
     return float(low[0]), float(low[1]), float(high[0])
 
 
@@ -74,7 +77,9 @@ def _band(rows: Residuals, groups: Names) -> Band:
         groups = rows.model
     level = 0.9
     if len(np.unique(groups)) >= 2:
-        enough = coverage(rows.log, rows.weight, groups, _LEVELS) >= _TARGET
+        # held by blocks of rows and by rows: neither long sweeps nor short ones decide alone
+        held = [coverage(rows.log, w, groups, _LEVELS) for w in (rows.weight, rows.weight**0)]
+        enough = 0.5 * (held[0] + held[1]) >= _TARGET
         level = float(_LEVELS[np.argmax(enough)]) if enough.any() else float(_LEVELS[-1])
     low, middle, high = np.exp(quantiles(rows.log, rows.weight, level))
     return Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
@@ -150,8 +155,9 @@ def _held(rows: Residuals, far: Residuals, groups: Names, near: Distance) -> dic
         found = cells(rows.where(~out), far.where(far.gpu != name))
         weak = _weak(rows.where(~out), found)
         for at in np.flatnonzero(out):
-            quantity, condition = rows.quantity[at], rows.condition[at]
-            names = (f"{quantity}/{condition}/{near}", f"{quantity}/{near}")
+            parts = str(rows.condition[at]).split("+")
+            keys = [rows.quantity[at] + "/" + "+".join(parts[:n]) for n in range(len(parts), 0, -1)]
+            names = [f"{key}/{near}" for key in (*keys, rows.quantity[at])]
             cell = next((found[key] for key in names if key in found), None)
             if cell is not None:
                 band = widened(cell.band, weak) if rows.quality[at] == "c" else cell.band
