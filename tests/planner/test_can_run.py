@@ -109,7 +109,7 @@ def test_it_agrees_with_estimate() -> None:
         ({"on": "h10"}, "did you mean"),
         ({"gpus": 0}, "gpus must be"),
         ({"gpus": 1.5}, "gpus must be"),
-        ({"weights": "q4_k_s"}, "q4_k_m"),
+        ({"weights": "q4_k_n"}, "q4_k_m"),
         ({"cache": "nothing"}, "KV cache format"),
         ({"engine": "nothing"}, "engine"),
         ({"context_tokens": 1}, "context must be"),

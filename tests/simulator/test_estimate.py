@@ -163,7 +163,7 @@ def test_batches_may_be_evaluated_together() -> None:
 WRONG: list[tuple[dict[str, object], type[TokenmillError], str]] = [
     ({"model": "lama-3.1-8b"}, InputError, "did you mean .*llama-3.1-8b"),
     ({"on": "h10"}, InputError, "did you mean .*h100"),
-    ({"weights": "int3"}, InputError, "unknown weight format"),
+    ({"weights": "int5"}, InputError, "unknown weight format"),
     ({"cache": "int3"}, InputError, "unknown KV cache format"),
     ({"engine": "vlm"}, InputError, "did you mean vllm"),
     ({"tp": 0}, InputError, "tp must be a whole number"),

@@ -32,7 +32,9 @@ class Client:
     prompts uncut;
     hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
     the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any
-    case.
+    case; step_s [s] that its program adds to each step of an engine that runs inside it; ends_at
+    [tokens] at which answers end by themselves, while rates count what was asked for, 0 where
+    lengths are forced.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Client:
     compile_s: float
     compile_tokens: float
     warm_s: float
+    step_s: float
+    ends_at: float
 
 
 @lru_cache(maxsize=64)
@@ -79,6 +83,7 @@ def _client(name: str, year: str = "") -> Client:
         spare_tokens=value("spare"),
         whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
         compile_tokens=value("compile_tokens"), warm_s=value("warm"),
+        step_s=value("step"), ends_at=value("ends_at"),
     )  # fmt: skip
 
 
@@ -109,6 +114,12 @@ def client_of(point: Point, architecture: str) -> Client:
     engine = engine_named(point.text("engine"))
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
+    if publication.startswith(("jan:", "jan ")):
+        return _client("jan")
+    if publication.startswith("splitwise"):
+        return _client("splitwise")
+    if publication.startswith("argonne"):
+        return _client(f"argonne-{engine}")
     if publication.startswith("mlperf"):
         return _client(f"mlperf-{point.text('model')}")
     inferencex = publication.startswith("inferencex")

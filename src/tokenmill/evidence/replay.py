@@ -93,14 +93,20 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
         _TABLES[key] = found
     host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
-    alone = int(setup.concurrency / _share(setup)) * (1 + setup.draft.tokens) + 1
-    floor_s = case.times((layout,)).prefill_floor_s * (1.0 + _DRAFTED * (setup.draft.tokens > 0))
-    short_s = np.maximum(floor_s - found.linear_s, 0.0)
+    users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
+    alone = int(users) * (1 + setup.draft.tokens) + 1
+    times = case.times((layout,))
+    floor_s = times.prefill_floor_s * (1.0 + _DRAFTED * (setup.draft.tokens > 0))
+    # one launch of attention serves all prompts of a step
+    once_s = min(times.prefill_launch_s, found.prefill_chunk_s)
+    short_s = np.maximum(floor_s - found.linear_s, once_s)
     short_s[:alone] = 0.0
     return replace(
         found,
         linear_s=found.linear_s + short_s,
         linear_j=found.linear_j + short_s * found.idle_w,
+        prefill_chunk_s=found.prefill_chunk_s - once_s,
+        prefill_chunk_j=max(found.prefill_chunk_j - once_s * found.idle_w, 0.0),
         sequence_s=found.sequence_s + host,
         sequence_j=found.sequence_j + host * found.idle_w,
     )

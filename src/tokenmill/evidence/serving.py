@@ -11,7 +11,7 @@ import numpy as np
 
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.replay import Replay, best_split, closed_loop, drained, open_loop, saturated
-from tokenmill.evidence.setups import SINGLE_USER, Setup, room, setup_of
+from tokenmill.evidence.setups import SINGLE_USER, Setup, room, setup_of, spilled_bytes
 from tokenmill.placement.engines import Engine
 
 __all__ = ["predict_serving", "predict_setup"]
@@ -142,8 +142,9 @@ def _static_batch(point: Point, setup: Setup) -> dict[str, float]:
     if batch * demand.longest > room(setup) * demand.context_mean * _TIGHT:
         return _metrics(setup, drained(setup, batch * setup.replicas))
     times = setup.case.times((setup.layout,))
-    prefill, decode = _batch_times(times, demand.prompt_mean, demand.output_mean, batch)
-    e2e = prefill + decode * max(demand.output_mean - 1.0, 0.0)
+    made = min(demand.output_mean, setup.client.ends_at or demand.output_mean)
+    prefill, decode = _batch_times(times, demand.prompt_mean, made, batch)
+    e2e = prefill + decode * max(made - 1.0, 0.0)
     result = _rates(setup, batch / e2e * setup.replicas)
     result |= {f"ttft_{name}_s": prefill for name in ("mean", "p50")}
     result |= {f"tpot_{name}_s": decode for name in ("mean", "p50")}
@@ -154,9 +155,10 @@ def _batch_times(times: Any, prompt: float, output: float, batch: float) -> tupl
     """(prefill of all prompts together, mean decode step) of a batch [s]."""
     rows = np.array([[batch * prompt]])
     count = np.array([[batch]])
+    once_s = times.prefill_launch_s
     prefill = (
-        times.linear_s(rows) + times.sequence_s(count)
-        + batch * times.prefill_attention_s(prompt, 0.0)
+        times.linear_s(rows) + times.sequence_s(count) + once_s
+        + batch * (times.prefill_attention_s(prompt, 0.0) - once_s)
     )  # fmt: skip
     decode = times.decode_step_s(count, prompt + output / 2.0)
     return max(float(np.ravel(prefill)[0]), times.prefill_floor_s), float(np.ravel(decode)[0])
@@ -166,6 +168,7 @@ def _single_stream(point: Point, setup: Setup) -> dict[str, float]:
     """Prompt processing and generation as separate tests, one request at a time."""
     times = setup.case.times((setup.layout,))
     demand, engine = setup.demand, setup.case.engine
+    spilled = spilled_bytes(setup) if engine.spill_bytes_per_s else 0.0
     prefill = _prefill_s(setup, times, demand.prompt_mean)
     # llama-bench generates from an empty context; other reports decode after their prompt
     empty = point.text("load") == "single_stream" and engine.name in SINGLE_USER
@@ -173,6 +176,10 @@ def _single_stream(point: Point, setup: Setup) -> dict[str, float]:
     decode = float(np.ravel(
         times.decode_step_s(np.array([[1.0]]), start + demand.output_mean / 2.0)
     )[0])  # fmt: skip
+    if spilled:  # read by the host for each token, sent to the GPU for each chunk of a prompt
+        decode += spilled / engine.spill_bytes_per_s
+        chunks = math.ceil(demand.prompt_mean / engine.step_tokens)
+        prefill += spilled / setup.case.platform.fabric.link_bytes_per_s * chunks
     ttft = prefill + engine.request_s
     result = {f"tpot_{name}_s": decode for name in ("mean", "p50", "p90", "p99")}
     result |= {f"ttft_{name}_s": ttft for name in ("mean", "p50", "p90", "p99")}
@@ -185,15 +192,16 @@ def _single_stream(point: Point, setup: Setup) -> dict[str, float]:
 
 def _prefill_s(setup: Setup, times: Any, prompt: float) -> float:
     """A prompt in chunks of the engine's step, which follow each other through the stages [s]."""
-    size = float(setup.case.engine.step_tokens)
+    engine, stages = setup.case.engine, setup.layout.pp
+    size = float(engine.step_tokens)
     starts = np.arange(0.0, prompt, size)
     lengths = np.minimum(size, prompt - starts)[None, :]
     chunk_s = (
-        times.linear_s(lengths * setup.layout.pp) + times.prefill_attention_s(lengths, starts)
+        times.linear_s(lengths * stages) + times.prefill_attention_s(lengths, starts)
     )[0]  # fmt: skip
     chunk_s = np.maximum(chunk_s, times.prefill_floor_s)
     # the first chunk passes all stages, each later one leaves the last a stage's time after it
     # where the engine keeps its stages busy, and follows it through all of them where it does not
-    pace = 1.0 - setup.case.engine.pipelining * (1.0 - 1.0 / setup.layout.pp)
+    pace = 1.0 - engine.pipelining * (1.0 - 1.0 / min(float(stages), engine.in_flight))
     piped = float(chunk_s[0] + chunk_s[1:].sum() * pace)
     return piped + float(np.ravel(times.sequence_s(np.array([[1.0]])))[0])

@@ -39,10 +39,17 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
     "host_sequence": ("host_sequence_s", "us", 0.2e-6, 200e-6),
     "host_prefill": ("host_prefill_s", "us", 0.5e-6, 400e-6),
     "request": ("request_s", "us", 1e-3, 200e-3),
-    "tensor_share": ("tensor_share", "", 0.2, 1.3),
-    "stream_share": ("stream_share", "", 0.3, 1.3),
+    "tensor_share": ("tensor_share", "", 0.2, 1.5),
+    "stream_share": ("stream_share", "", 0.3, 1.5),
     "attention_share": ("attention_share", "", 0.02, 1.3),
     "pipelining": ("pipelining", "", 0.02, 1.0),
+    "host_layer": ("host_layer_s", "us", 1e-6, 600e-6),
+    "host_stage": ("host_stage_s", "us", 1e-6, 2e-3),
+    "activation_passes": ("activation_passes", "", 1.0, 20.0),
+    "score_bytes": ("score_bytes", "", 1.0, 80.0),
+    "unshared": ("unshared", "", 0.02, 1.5),
+    "host_floor": ("host_floor_s", "us", 20e-6, 1e-3),
+    "host_expert": ("host_expert_s", "us", 0.5e-6, 200e-6),
 }
 # How much a row of each quality counts, and what of it is held against a prediction: latencies,
 # and a rate where the row has no latency. ITL, tails and end-to-end times say nothing new.
@@ -63,6 +70,8 @@ _SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR}
 _KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
 _STEP = 0.05
 _ROUNDS = 5
+_EXPERTS = ("a3b", "8x7b", "8x22b", "a22b")  # ends of names of models with many experts
+_ENDLESS = 1e6  # chunks in flight of an engine that states no bound
 _IMPLIED = 0.3  # least share of the time per token that a row's own rate implies
 
 
@@ -184,15 +193,31 @@ def predicted(rows: Sequence[Row], tune: Callable[[Engine], Engine]) -> Array:
     return values
 
 
-def _keys(rows: Sequence[Row]) -> tuple[str, ...]:
+def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
     """The constants that some rows can tell: shares of kernel speed need both kinds of time."""
     metrics = {row.metric for row in rows}
     timed = any(key.startswith(("ttft", "prefill")) for key in metrics)
+    if rows[0].line.removeprefix("engine-").startswith(SINGLE_USER):
+        return _own_keys(rows, start, timed)
     keys = ["host_step", "host_sequence", "stream_share", "tensor_share"]
+    keys += ["host_floor"] if start.host_floor_s else []
     if timed:
         keys += ["host_prefill", "request"]
-    if timed and rows[0].line.removeprefix("engine-") in SINGLE_USER:
-        keys += ["attention_share", "pipelining"]  # engines with kernels and pipelines of their own
+    return tuple(key for key in KEYS if key in keys)
+
+
+def _own_keys(rows: Sequence[Row], start: Engine, timed: bool) -> tuple[str, ...]:
+    """The same for engines with kernels and pipelines of their own, which serve one user."""
+    keys = ["stream_share", "host_layer"]
+    if timed:
+        keys += ["tensor_share", "activation_passes"]
+        many = any(row.point.text("model").endswith(_EXPERTS) for row in rows)
+        keys += ["host_expert"] if start.host_expert_s and many else []
+        keys += ["score_bytes", "unshared"] if start.score_bytes else []
+    if any(row.metric.startswith("ttft") for row in rows):
+        keys.append("request")
+    if len({row.point.text("n_gpus") for row in rows}) > 1 and start.in_flight < _ENDLESS:
+        keys += ["host_stage", "pipelining"]
     return tuple(key for key in KEYS if key in keys)
 
 
@@ -206,13 +231,13 @@ def fit_line(
     from; rounds of descent.
     Returns: values by key [base units].
     """
-    keys = _keys(rows)
+    keys = _keys(rows, start)
     usual = np.array([getattr(start, KEYS[key][0]) for key in keys])
     first = np.array(
         [(begin or {}).get(key, value) for key, value in zip(keys, usual, strict=True)]
     )
     low, high = (np.log([KEYS[key][place] for key in keys]) for place in (2, 3))
-    own = rows[0].line.removeprefix("engine-") in SINGLE_USER
+    own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
     spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
     measured = np.log([row.measured for row in rows])
     trust = np.array([row.trust for row in rows])

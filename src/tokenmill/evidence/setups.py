@@ -20,9 +20,10 @@ from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
 
-__all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of"]
+__all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "spilled_bytes"]
 
 SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
+_BY_LAYERS = ("llama.cpp", "ollama", "exllama", "exllamav2")  # one GPU works at a time
 _LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
 
 
@@ -91,10 +92,10 @@ def _as_started(engine: Engine, client: Client) -> Engine:
     return replace(engine, step_tokens=client.step_tokens) if client.step_tokens else engine
 
 
-def _layout_of(point: Point, gpus: int, single_user: bool) -> tuple[Layout, float]:
+def _layout_of(point: Point, gpus: int, by_layers: bool) -> tuple[Layout, float]:
     """(layout of one instance, instances) of a row; blanks mean tensor parallel over all GPUs."""
-    if single_user:
-        return Layout(1, gpus), 1.0  # layers are split, one GPU works at a time
+    if by_layers:
+        return Layout(1, gpus), 1.0
     tp = point.count("tp", 0) or 0
     pp = point.count("pp", 1)
     shared = point.flag("dp_attention")
@@ -182,10 +183,15 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
+    runs_on = replace(runs_on, host_step_s=runs_on.host_step_s + client.step_s)
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
-    usual = "q4_k_m" if runs_on.name in ("ollama", "llama.cpp") else model.native_dtype or "bf16"
+    usual = model.native_dtype or "bf16"
+    if runs_on.name in ("ollama", "llama.cpp") and usual != "mxfp4":
+        usual = "q4_k_m"
     stated = point.text("weight_dtype", usual)
+    if stated == "mxfp4" and runs_on.name in ("ollama", "llama.cpp"):
+        stated = "mxfp4_moe"
     native = model.native_dtype or "bf16"
     weights = _weights_named(_narrowest(where, stated) if client.narrow else stated, native)
     blocks = model.native_dtype == "fp8_block" or (
@@ -197,7 +203,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     prefill_gpus = 0
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
-    layout, replicas = _layout_of(point, gpus, runs_on.name in SINGLE_USER)
+    layout, replicas = _layout_of(point, gpus, runs_on.name in _BY_LAYERS)
     weights = _fitting(Case(where, model, arch, weights, cache, runs_on), layout)
     where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
     case = Case(where, model, arch, weights, cache, runs_on)
@@ -227,6 +233,13 @@ def _draft(method: str, output: float) -> Draft:
     usual, gain = known[f"{key}_acceptance"].value, known["speculation/gain"].value
     acceptance = usual + gain * math.log2(max(output, 1.0) / 1024.0)
     return Draft(int(known[f"{key}_tokens"].value), min(max(acceptance, 0.3), 0.9))
+
+
+def spilled_bytes(setup: Setup) -> float:
+    """Weights that the GPUs of an instance have no memory for [B], and the host must hold."""
+    times = setup.case.times((setup.layout,))
+    needs, _, has = memory_need(setup.case, times, setup.demand)
+    return max(float(needs[0, 0] - has), 0.0) * setup.layout.gpus
 
 
 def room(setup: Setup) -> float:

@@ -21,13 +21,15 @@ __all__ = ["Engine", "apart", "engine", "engine_names"]
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
 # record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
-# one runs from 0.14 on; TensorRT-LLM began with fixed batches and left its C++ runtime with 0.18.
+# one runs from 0.14 on; TensorRT-LLM began with fixed batches and left its C++ runtime with 0.18;
+# llama.cpp, whose builds have no version of this kind, fuses attention unasked since August 2025.
 _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
         ((0, 5), "2023-10", "tensorrt-llm-2023"),
         ((0, 18), "2025-03", "tensorrt-llm-cpp"),
     ),
+    "llama.cpp": (((0, 9), "2025-08", "llama.cpp-2024"),),
 }
 # Versions of libraries below the engine, which some publications state instead of its own.
 _OTHERS = re.compile(r"(?:tensorrt|cuda|rocm|pytorch|cu|runtime)[ :-]?v?\d[\d.]*", re.IGNORECASE)
@@ -44,10 +46,21 @@ class Engine:
     [s] per operation of a step that prefills, the least that launching its kernels one by one
     takes where no CUDA graph covers them, request_s [s] per request outside
     the steps (HTTP, tokeniser).
+    host_floor_s [s] per layer is the least time of a step where the host launches kernels one by
+    one, ahead of the GPU as long as that is slower.
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
     on record, of products, of reading weights and of prefill attention; 1 for engines that run
-    the kernels on record. accumulate_bits of its 16-bit products, 16 where it trades accuracy for
-    speed. pipelining [1]: how much of a prompt's chunks its pipeline stages work on at once.
+    the kernels on record. accumulate_bits of its products, 16 where all weights are multiplied in
+    16 bits, which trades accuracy for speed. pipelining [1]: how much of a prompt's chunks its
+    pipeline stages work on at once, up to in_flight chunks.
+    Habits of kernels of its own (`placement.own_kernels`): host_layer_s [s] per layer and step
+    and host_stage_s [s] per further pipeline stage, which no CUDA graph covers;
+    activation_passes [1], bytes of activations over those of fused 16-bit kernels; score_bytes
+    [B] that attention moves per pair and head, 0 where it is fused; unshared [1], share of the
+    queries of a group that read the cache for themselves; unpack, whether small weights are
+    unpacked before a large product; expert_tile [rows] that experts are padded to and
+    host_expert_s [s] per expert of a layer, in a chunk; spill_bytes_per_s [B/s] at which layers
+    that the GPU has no room for are computed by the host, 0 where the engine refuses instead.
     """
 
     name: str
@@ -64,6 +77,17 @@ class Engine:
     attention_share: float
     accumulate_bits: int
     pipelining: float
+    in_flight: float
+    host_floor_s: float
+    host_layer_s: float
+    host_stage_s: float
+    activation_passes: float
+    score_bytes: float
+    unshared: float
+    unpack: bool
+    expert_tile: float
+    host_expert_s: float
+    spill_bytes_per_s: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -153,5 +177,16 @@ def _engine(name: str, record: Calibration) -> Engine:
         attention_share=value("attention_share"),
         accumulate_bits=int(value("accumulate_bits", 32.0)),
         pipelining=value("pipelining"),
+        in_flight=value("in_flight", 1e9),
+        host_floor_s=value("host_floor", 0.0),
+        host_layer_s=value("host_layer", 0.0),
+        host_stage_s=value("host_stage", 0.0),
+        activation_passes=value("activation_passes"),
+        score_bytes=value("score_bytes", 0.0),
+        unshared=value("unshared", 0.0),
+        unpack=value("unpack", 0.0) > 0.5,
+        expert_tile=value("expert_tile", 0.0),
+        host_expert_s=value("host_expert", 0.0),
+        spill_bytes_per_s=value("spill", 0.0),
         record=record.model_copy(update={"figures": dict(figures)}),
     )

@@ -149,7 +149,9 @@ def constants(name: str) -> dict[str, Figure]:
 @lru_cache(maxsize=512)
 def _chip(slug: str) -> Chip:
     accelerator = load.accelerator(slug)
-    figures = constants(accelerator.architecture)
+    # kernels follow the die, as power does: both are split where one family had two processes
+    split = power.family(accelerator.architecture, accelerator.process).removeprefix("power-")
+    figures = constants(split)
     return replace(
         bare_chip(accelerator),
         constants=kernel_constants({key: item.value for key, item in figures.items()}),

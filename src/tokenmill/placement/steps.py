@@ -22,7 +22,7 @@ from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip
 from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
 from tokenmill.physics.fabric import Fabric
-from tokenmill.placement import compressed
+from tokenmill.placement import compressed, own_kernels
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
 from tokenmill.work import language
@@ -43,6 +43,7 @@ from tokenmill.work.storage import stored_bits
 __all__ = ["Part", "StepTimes"]
 
 Scalar = Any
+_PREFILLS: dict[type, str] = {Attention: "prefill", LatentAttention: "mla_prefill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,17 @@ class StepTimes:
 
         Parameters: tokens in the step of the whole instance, broadcast against [n, 1].
         """
+        if not self.engine.host_floor_s:
+            yield from self._kernel_parts(tokens)
+            return
+        busy = zero = np.zeros(np.broadcast_shapes(np.shape(tokens), self.grid.tp.shape))
+        for part in self._kernel_parts(tokens):
+            busy = busy + part.seconds
+            yield part
+        waits = np.maximum(self.engine.host_floor_s * self.arch.layer_count - busy, 0.0)
+        yield Part("waiting for launches", waits, zero, zero, zero, "host")
+
+    def _kernel_parts(self, tokens: Scalar) -> Iterator[Part]:
         grid = self.grid
         rows = _rows(tokens, grid.pp * grid.dp)
         reduced = 0  # matrices whose partial sums tensor ranks must add up
@@ -108,7 +120,8 @@ class StepTimes:
                     yield self._message("logits gather", "all_gather", logits, grid.tp, 1)
         engine = self.engine
         host = engine.host_step_s + engine.host_sequence_s * sequences
-        host = host + self.chip.layer_s * self.arch.layer_count
+        host = host + (self.chip.layer_s + engine.host_layer_s) * self.arch.layer_count
+        host = host + engine.host_stage_s * (grid.pp - 1.0)
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
         yield Part("host", host + zero, zero, zero, zero, "host")
 
@@ -145,6 +158,16 @@ class StepTimes:
     def prefill_floor_s(self) -> float:
         """Least time of a step that prefills: its host launches kernels while the GPU runs [s]."""
         return self.engine.host_prefill_s * launches(self.arch, self.weights)
+
+    @property
+    def prefill_launch_s(self) -> float:
+        """What the prompts of a step share [s]: attention kernels launched once for all."""
+        clocks = [
+            self.chip.pick(kind, "bf16", self.engine.name).launch_clocks * op.count
+            for op in language.operations(self.arch)
+            if isinstance(op, Attend) and (kind := _PREFILLS.get(type(op.mixer)))
+        ]
+        return float(sum(clocks) / self.chip.boost_hz)
 
     @property
     def window_tokens(self) -> int:
@@ -228,51 +251,49 @@ class StepTimes:
 
     def _matmul(self, op: Matmul, rows: Scalar) -> Part:
         k, n = op.shard(self.grid.tp)
-        wanted = {
+        wanted: str = {
             "attention": self.weights.attention, "feed-forward": self.weights.feed_forward,
         }.get(op.part, "bf16")  # fmt: skip
         if op.part == "head" and self.weights.gguf:
             wanted = self.weights.attention
+        wanted = self._multiplied(wanted)
         stored = stored_bits(op, self.weights) / 8.0
+        chip = own_kernels.own_chip(self.engine, self.chip)
         seconds = gemm.gemm_s(
-            self.chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
+            chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
         )
         memory = k * n * stored + rows * (k + n) * 2.0
         flop, peak = 2.0 * rows * n * k, arithmetic(self.chip, wanted).peak
-        seconds = self._own_kernels(seconds, flop, peak, memory)
+        seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)
+        seconds = seconds + own_kernels.unpacking_s(self.engine, self.chip, rows, k * n, stored)
         return Part(
             op.name, seconds * op.count, flop * op.count, memory * op.count,
             np.zeros_like(seconds), peak,
         )  # fmt: skip
 
-    def _own_kernels(
-        self, seconds: Scalar, flop: Scalar, peak: str, memory_bytes: Scalar
-    ) -> Scalar:
-        """Times of kernels on record, at the pace of the engine's own where it has its own.
-
-        The share of arithmetic and of reading in the roofline says which of the two paces counts.
-        """
-        engine = self.engine
-        if engine.tensor_share == engine.stream_share == 1.0:
-            return seconds
-        compute_s = flop / self.chip.flop_per_s(peak)
-        part = compute_s / (compute_s + memory_bytes / self.chip.memory_bytes_per_s)
-        return seconds * (part / engine.tensor_share + (1.0 - part) / engine.stream_share)
+    def _multiplied(self, dtype: str) -> str:
+        """The arithmetic of a format: 16 bits for all where the engine has only such kernels."""
+        return "bf16" if self.engine.accumulate_bits == 16 else dtype
 
     def _experts(self, op: ExpertBlock, tokens: Scalar) -> Part:
         e, grid = op.experts, self.grid
         inner = e.input_width or op.hidden
         stored = stored_bits(op, self.weights) / 8.0
+        wanted = self._multiplied(self.weights.experts)
+        chip = own_kernels.own_chip(self.engine, self.chip)
         seconds = experts.moe_s(
-            self.chip, self.weights.experts, tokens, inner, e.width, e.top_k, e.count,
+            chip, wanted, tokens, inner, e.width, e.top_k, e.count,
             tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
             weight_bytes=stored,
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
         touched = experts.experts_read(tokens, e.top_k, e.count, grid.ep)
         flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
-        peak = arithmetic(self.chip, self.weights.experts).peak
-        seconds = self._own_kernels(seconds, flop, peak, memory)
+        peak = arithmetic(self.chip, wanted).peak
+        seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)
+        seconds = seconds + own_kernels.experts_extra_s(
+            self.engine, self.chip, tokens, tokens * e.top_k / grid.ep, touched, each
+        )
         return Part(
             op.name, seconds * op.count, flop * op.count, memory * op.count,
             np.zeros_like(seconds), peak,
@@ -281,7 +302,9 @@ class StepTimes:
     def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
         ways = self.grid.tp if op.split else 1.0
         moved = rows * op.values / ways * 2.0
-        seconds = elementwise.stream_s(self.chip, moved) * op.count
+        seconds = elementwise.stream_s(self.chip, moved)
+        seconds = seconds + own_kernels.activations_s(self.engine, self.chip, rows, moved)
+        seconds = seconds * op.count
         return Part(op.name, seconds, rows * op.flop / ways * op.count, moved * op.count,
                     np.zeros_like(seconds), "fp32")  # fmt: skip
 
@@ -330,7 +353,10 @@ class StepTimes:
                 (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
                 window=mixer.window, engine=name,
             )  # fmt: skip
-            return _windowed(cost.base_s, cost.s_per_token, bool(mixer.window), zero)
+            each = cost.s_per_token * own_kernels.unshared_reads(
+                self.engine, mixer.heads, mixer.kv_heads
+            )
+            return _windowed(cost.base_s, each, bool(mixer.window), zero)
         if isinstance(mixer, LatentAttention):
             cost = attention.mla_decode_coefficients(
                 self.chip, rows, np.ceil(mixer.heads / tp), mixer.kv_lora_rank, mixer.rope_dim,
@@ -373,9 +399,10 @@ class StepTimes:
                 (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
                 engine=name,
             )  # fmt: skip
-            each = cost.s_per_pair / self.engine.attention_share
+            query_s, pair_s = own_kernels.scores_s(self.engine, self.chip, mixer.heads / tp)
+            each = cost.s_per_pair / self.engine.attention_share + pair_s
             _, pair, windowed = _windowed(zero, each, bool(mixer.window), zero)
-            return cost.base_s + zero, cost.s_per_token, pair, windowed
+            return cost.base_s + zero, cost.s_per_token + query_s, pair, windowed
         if isinstance(mixer, LatentAttention):
             cost = attention.mla_prefill_coefficients(
                 self.chip, np.ceil(mixer.heads / tp), mixer.nope_dim, mixer.rope_dim,

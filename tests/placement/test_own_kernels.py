@@ -1,0 +1,64 @@
+"""Habits of engines with kernels of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tokenmill.physics.chip import Chip
+from tokenmill.placement import own_kernels
+from tokenmill.placement.engines import engine
+from tokenmill.placement.platform import platform
+
+BARE = engine("vllm")
+OLD = engine("llama.cpp", date="2024-05-01")
+
+
+def chip(name: str = "rtx-3090") -> Chip:
+    return platform(name).chip
+
+
+def test_engines_without_habits_cost_nothing_more() -> None:
+    assert own_kernels.activations_s(BARE, chip(), 512.0, 1e7) == 0.0
+    assert own_kernels.unpacking_s(BARE, chip(), 512.0, 1e9, 0.5) == 0.0
+    assert own_kernels.scores_s(BARE, chip(), 32.0) == (0.0, 0.0)
+    assert own_kernels.unshared_reads(BARE, 32.0, 8.0) == 1.0
+    assert own_kernels.experts_extra_s(BARE, chip(), 512.0, 4096.0, 128.0, 1e6) == 0.0
+    assert own_kernels.paced_s(BARE, chip(), 1.0, 1.0, "bf16", 1.0) == 1.0
+
+
+def test_no_pace_beats_the_roofline() -> None:
+    fast = replace(OLD, stream_share=100.0, tensor_share=100.0)
+    moved = 1e9
+    told = own_kernels.paced_s(fast, chip(), np.array([1e-3]), 1e6, "bf16", moved)
+    assert told[0] >= moved / chip().memory_bytes_per_s
+
+
+def test_small_weights_are_unpacked_for_many_rows_only() -> None:
+    rows = np.array([1.0, 512.0])
+    few, many = own_kernels.unpacking_s(OLD, chip(), rows, 1e9, 0.5625)
+    assert few == 0.0
+    assert many == pytest.approx(2.5625e9 / chip().memory_bytes_per_s)
+    assert own_kernels.unpacking_s(OLD, chip(), 512.0, 1e9, 2.0) == 0.0
+
+
+def test_a_large_cache_keeps_activations() -> None:
+    """The 4090 has twelve times the L2 of the 3090 at nearly the same bandwidth."""
+    small = own_kernels.activations_s(OLD, chip("rtx-3090"), 512.0, 3e7)
+    large = own_kernels.activations_s(OLD, chip("rtx-4090"), 512.0, 3e7)
+    assert large < 0.8 * small
+
+
+def test_experts_one_by_one_cost_the_host() -> None:
+    extra = own_kernels.experts_extra_s(OLD, chip(), 512.0, 4096.0, 128.0, 1e6)
+    assert extra == pytest.approx(OLD.host_expert_s * 128.0)
+    assert own_kernels.experts_extra_s(OLD, chip(), 1.0, 8.0, 8.0, 1e6) == 0.0
+
+
+def test_tiles_wider_than_an_experts_rows_are_padded() -> None:
+    new = engine("llama.cpp")
+    few = own_kernels.experts_extra_s(new, chip(), 512.0, 4096.0, 128.0, 1e6)
+    many = own_kernels.experts_extra_s(new, chip(), 8192.0, 65536.0, 128.0, 1e6)
+    assert 0.0 < many < few  # 32 rows in a tile of 128, against four tiles and a half
