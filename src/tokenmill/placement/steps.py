@@ -25,6 +25,7 @@ from tokenmill.physics.fabric import Fabric
 from tokenmill.placement import compressed, own_kernels
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
+from tokenmill.placement.scans import scan_coefficients
 from tokenmill.work import language
 from tokenmill.work.architecture import (
     Architecture,
@@ -415,30 +416,8 @@ class StepTimes:
             return compressed.prefill_coefficients(
                 self.chip, mixer, tp, self.window_tokens, self.cache.name, name
             )
-        chunk, token = self._scan_coefficients(mixer)
+        chunk, token = scan_coefficients(self.chip, mixer, tp, name)
         return chunk, token, zero, zero
-
-    def _scan_coefficients(self, mixer: Mixer) -> tuple[Scalar, Scalar]:
-        """A state-space prefill as (per chunk, per token): a line through whole blocks."""
-        tp, name = self.grid.tp, self.engine.name
-        if not isinstance(mixer, Mamba2 | GatedDeltaNet):
-            return np.zeros_like(tp), np.zeros_like(tp)
-
-        def seconds(tokens: float) -> Scalar:
-            if isinstance(mixer, Mamba2):
-                return state_space.mamba2_prefill_s(
-                    self.chip, 1.0, tokens, mixer.heads / tp, mixer.head_dim, mixer.state_dim,
-                    groups=np.maximum(mixer.groups / tp, 1.0), chunk=float(mixer.chunk),
-                    engine=name,
-                )  # fmt: skip
-            return state_space.gdn_prefill_s(
-                self.chip, 1.0, tokens, mixer.key_heads / tp, mixer.value_heads / tp,
-                mixer.key_dim, mixer.value_dim, chunk=float(mixer.chunk), engine=name,
-            )  # fmt: skip
-
-        near, far = 8.0 * mixer.chunk, 16.0 * mixer.chunk
-        slope = (seconds(far) - seconds(near)) / (far - near)
-        return np.maximum(seconds(near) - slope * near, 0.0), slope
 
 
 def _windowed(
