@@ -315,7 +315,10 @@ def _amount(text: object) -> tuple[float, str]:
     """(amount, currency). Raises: InputError for no money, and for what is not above zero."""
     if not isinstance(text, str):
         raise BadUnit(f'{text!r} is not an amount of money; write "$2.49" or "¥298,000"')
-    amount, dimension = parse_any(text)
+    try:
+        amount, dimension = parse_any(text)
+    except BadUnit:
+        amount, dimension = 0.0, ""
     if not dimension.startswith("money:"):
         raise BadUnit(f'"{text[:60]}" is not an amount of money; write "$2.49" or "¥298,000"')
     if amount <= 0:

@@ -103,9 +103,14 @@ def money(text: str, *, what: str = "amount") -> Money:
     Raises: InputError naming `what`.
     """
     text = " ".join(text.split())
-    amount, dimension = parse_any(text)
+    try:
+        amount, dimension = parse_any(text)
+    except InputError:
+        amount, dimension = 0.0, ""
     if not dimension.startswith("money:"):
-        raise InputError(f'{what}: "{text}" is not money; write "¥3,000,000" or "$2.49"')
+        raise InputError(
+            f'{what}: "{text[:40]}" is not money of zero or more; write "¥3,000,000" or "$2.49"'
+        )
     if amount < 0:
         raise InputError(f"{what} must not be negative: {text}")
     return Money.of(amount, dimension.removeprefix("money:"))

@@ -14,6 +14,7 @@ from tokenmill.catalog.sites import Site, site
 from tokenmill.cost.money import Money, money
 from tokenmill.cost.ownership import Ownership
 from tokenmill.errors import InputError
+from tokenmill.planner.pricing import code
 from tokenmill.planner.shop_question import first_wrong
 
 __all__ = ["CostQuestion", "cost_question"]
@@ -76,7 +77,7 @@ class CostQuestion(BaseModel):
                 values[key] = money(values[key], what=key)
         for key in ("region", "currency"):
             if isinstance(values.get(key), str):
-                values[key] = values[key].strip().upper()
+                values[key] = code(values[key])
         for key in ("units", "prices", "rates"):
             if isinstance(values.get(key), str):
                 values[key] = (values[key],)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from tokenmill.catalog.load import read_toml
 from tokenmill.cost.money import Money, money
 from tokenmill.errors import BadRecord, InputError, UnknownName
-from tokenmill.units import parse
+from tokenmill.units import parse, parse_any
 
 __all__ = [
     "Amount", "Amounts", "Calendar", "Change", "Changes", "Date", "Fraction", "Limit", "Part",
@@ -80,7 +80,17 @@ _TIME = _quantity("time", 0.0, 1e6, open_at_least=True)
 _WATTS = _quantity("power", 0.0, 1e11, open_at_least=True)
 _CHANGE = _quantity("1", -0.95, 20.0)
 
-Seconds = Annotated[float, _quantity("time", 0.0, 3.2e9)]
+
+def _span(value: object) -> float:
+    """A span of time [s] that says its unit: 90 may be meant as days, months or years."""
+    _, dimension = parse_any(value) if isinstance(value, str | int | float) else (0.0, "1")
+    if dimension == "1" and value not in (0, "0"):
+        raise InputError(f'{value} has no unit of time; write "90 days"')
+    return float(_SPAN.func(value))
+
+
+_SPAN = _quantity("time", 0.0, 3.2e9)
+Seconds = Annotated[float, BeforeValidator(_span)]
 Limit = Annotated[float | None, BeforeValidator(_limit)]
 Rate = Annotated[float, _quantity("1/s", 0.0, 1e9, open_at_least=True)]
 Watts = Annotated[float, _WATTS]

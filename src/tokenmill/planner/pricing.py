@@ -16,8 +16,14 @@ from tokenmill.cost.money import Money, Statement
 from tokenmill.errors import NoPrice, UnknownName
 from tokenmill.placement.platform import Platform
 
-__all__ = ["Bill", "PriceBook", "price_book"]
+__all__ = ["Bill", "PriceBook", "code", "price_book"]
 
+# How people write a place or its money.
+_SPELLINGS = {
+    "JAPAN": "JP", "日本": "JP", "USA": "US", "UNITED STATES": "US", "AMERICA": "US",
+    "EUROPE": "EU", "GERMANY": "DE", "IRELAND": "IE", "YEN": "JPY", "¥": "JPY", "円": "JPY",
+    "DOLLAR": "USD", "DOLLARS": "USD", "$": "USD", "EURO": "EUR", "EUROS": "EUR", "€": "EUR",
+}  # fmt: skip
 _CURRENCIES = ("EUR", "JPY", "USD")
 _RENT_KINDS = tuple(kind for kind in RENT if kind != "rent-spot")
 
@@ -116,11 +122,17 @@ def price_book(
     day = today or datetime.date.today()
     if currency not in _CURRENCIES:
         raise UnknownName("currency", currency, _CURRENCIES)
-    home = region.strip().upper() or ("JP" if currency == "JPY" else "")
+    home = code(region) or ("JP" if currency == "JPY" else "")
     if home and home not in _regions():
         raise UnknownName("region", region, _regions())
     stated = tuple(given(text, today=day) for text in own)
     return PriceBook(currency, home, _rates_of(day), stated, day)
+
+
+def code(text: str) -> str:
+    """A region or a currency as its code: "Japan" is JP, "yen" is JPY."""
+    text = " ".join(text.split()).upper()
+    return _SPELLINGS.get(text, text)
 
 
 @lru_cache(maxsize=1)

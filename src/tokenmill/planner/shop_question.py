@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError
+from tokenmill.planner.pricing import code
 from tokenmill.planner.question import Amount
 from tokenmill.simulator.cases import language_model
 from tokenmill.units import parse
@@ -22,6 +23,7 @@ __all__ = [
     "UNMODELLED",
     "Job",
     "ShopQuestion",
+    "code",
     "first_wrong",
     "job_of",
     "jobs_of",
@@ -31,10 +33,12 @@ __all__ = [
 Goal = Literal["money", "power", "speed"]
 
 # What a word stands for: a small and a large model that people run at home.
+_CHAT = ("llama-3.1-8b", "qwen2.5-32b")
 GROUPS = {
     "images": ("sdxl-1.0", "flux.1-dev"),
-    "chat": ("llama-3.1-8b", "qwen2.5-32b"),
-}
+    "chat": _CHAT, "llm": _CHAT, "llms": _CHAT, "local llms": _CHAT,
+    "stable diffusion": ("sd-1.5", "sdxl-1.0"), "stable-diffusion": ("sd-1.5", "sdxl-1.0"),
+}  # fmt: skip
 # Uses that buyers name and no model here predicts.
 UNMODELLED = {
     "video": "video", "fine-tuning": "training", "finetuning": "training", "training": "training",
@@ -118,7 +122,7 @@ class ShopQuestion(BaseModel):
             values[key] = tuple(x.strip() for text in texts for x in text.split(",") if x.strip())
         for key in ("region", "currency"):
             if isinstance(values.get(key), str):
-                values[key] = values[key].strip().upper()
+                values[key] = code(values[key])
         return values if values["jobs"] else {k: v for k, v in values.items() if k != "jobs"}
 
     @model_validator(mode="after")

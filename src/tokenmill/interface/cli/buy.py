@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def buy(
-    cards: Annotated[Text, typer.Argument(help=text.CARDS)] = None,
+    cards: Annotated[Texts, typer.Argument(help=text.CARDS)] = None,
     jobs: Annotated[Texts, _option("jobs", "--for")] = None,
     hours: Annotated[Number, _option("hours", "--hours")] = None,
     on_hours: Annotated[Number, _option("on_hours", "--on-hours")] = None,
@@ -53,7 +53,8 @@ def buy(
     from tokenmill.planner.shop_question import shop_question
 
     given = {
-        "cards": cards, "jobs": jobs, "hours": hours, "on_hours": on_hours, "budget": budget,
+        "cards": tuple(cards or ()) or None, "jobs": jobs, "hours": hours,
+        "on_hours": on_hours, "budget": budget,
         "power_w": power, "quiet_w": quiet, "cap_w": cap, "count": count, "slots": slots,
         "region": region, "currency": currency, "condition": condition, "best": by,
         "life_years": years, "resale": resale, "prices": tuple(price or ()) or None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 BUY = "Which graphics card for images and language models at home?"
-CARDS = "cards to compare, comma-separated; none = every desktop card on record"
+CARDS = (
+    "cards to compare, one after another or comma-separated; none = every desktop card on record"
+)
 OPTION = {
     "jobs": "images, chat, or models, comma-separated and repeatable: "
     "MODEL[@FORMAT][:CONTEXT or :WIDTHxHEIGHT:STEPS][=HOURS], such as llama-3.1-8b@q4_k_m:8k=2h",

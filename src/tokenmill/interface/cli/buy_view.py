@@ -264,6 +264,8 @@ def _turned(page: Page, shop: Shop) -> None:
         words = remedies(one.remedies, one.card, join=text.OUT_AND, currency=shop.currency)
         if words:
             page.say(text.OUT_REMEDY.format(remedies=words), indent=2)
+        elif one.limit == "memory":
+            page.say(text.NO_REMEDY, indent=2)
     if len(told) < len(others):
         page.say(text.OUT_MORE.format(count=len(others) - len(told)))
     if unpriced:
