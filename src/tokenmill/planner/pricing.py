@@ -30,12 +30,17 @@ _RENT_KINDS = tuple(kind for kind in RENT if kind != "rent-spot")
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """An hour of a fleet line by line, its purchase, and the basis in a word (rent or own)."""
+    """An hour of a fleet line by line, its purchase, and the basis in a word (rent or own).
+
+    stale and purchase_stale: whether a price behind the hour, or that of the purchase, is older
+    than a year.
+    """
 
     per_hour: Statement
     purchase: Money | None
     basis: str
     stale: bool
+    purchase_stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,22 +93,30 @@ class PriceBook:
             extra=[item for item in self.own if item.per == "GPU-hour"],
         )  # fmt: skip
         line = as_money(entry, self.exchange, self.currency, self.today)
-        purchase = None
+        purchase, old = None, False
         with contextlib.suppress(NoPrice):
-            purchase = self.purchase(where, gpus)[0]
-        return Bill(rented_per_hour(line, gpus), purchase, "rent", entry.is_stale(self.today))
+            purchase, paid = self.purchase(where, gpus)
+            old = paid.is_stale(self.today)
+        statement = rented_per_hour(line, gpus)
+        return Bill(statement, purchase, "rent", entry.is_stale(self.today), old)
 
     def _owned(self, where: Platform, gpus: int, facility_w: float) -> Bill:
         amount, entry = self.purchase(where, gpus)
+        per_kwh, old_tariff = self._electricity()
         statement = owned_per_hour(
-            amount, gpus, facility_power_w=facility_w, electricity_per_kwh=self._electricity()
+            amount, gpus, facility_power_w=facility_w, electricity_per_kwh=per_kwh
         )
-        return Bill(statement, amount, "own", entry.is_stale(self.today))
+        old = entry.is_stale(self.today)
+        return Bill(statement, amount, "own", old or old_tariff, old)
 
-    def _electricity(self) -> Money:
-        item = {"JP": "jp", "": "us"}.get(self.region, self.region.lower())
-        tariff = local_tariff(item)
-        return self.exchange.convert(mean_per_kwh(tariff), self.currency)
+    def _electricity(self) -> tuple[Money, bool]:
+        """A kWh, stated or of the region, and whether its price is older than a year."""
+        meters = [item for item in self.own if item.per == "kWh"]
+        if meters:
+            return self.exchange.price(meters[-1], self.currency), False
+        tariff = local_tariff({"JP": "jp", "": "us"}.get(self.region, self.region.lower()))
+        per_kwh = self.exchange.convert(mean_per_kwh(tariff), self.currency)
+        return per_kwh, tariff.is_stale(self.today)
 
 
 def price_book(

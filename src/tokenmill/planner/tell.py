@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tokenmill.planner.question import Question
     from tokenmill.planner.search import Choice
 
-__all__ = ["prefill_share", "priced", "summed", "tell"]
+__all__ = ["OLD_PRICE", "OLD_PURCHASE", "prefill_share", "priced", "summed", "tell"]
+
+OLD_PRICE = "price older than a year"
+OLD_PURCHASE = "purchase price older than a year"
 
 
 def tell(
@@ -74,10 +77,17 @@ def summed(
         per_million_output_tokens=(bill.per_hour.total / (output * 3600.0 / 1e6) if bill else None),
         purchase=bill.purchase if bill else None,
         basis=bill.basis if bill else "no price on record",
-        notes=("price older than a year",) if bill and bill.stale else (),
+        notes=_ages(bill),
     )
     limits = (question.ttft_s or math.inf, question.tpot_s or math.inf)
     return replace(option, within_limits=within_limits(option, *limits, closed=closed))
+
+
+def _ages(bill: Bill | None) -> tuple[str, ...]:
+    """Notes on prices older than a year."""
+    if bill is None:
+        return ()
+    return (OLD_PRICE,) * bill.stale + (OLD_PURCHASE,) * bill.purchase_stale
 
 
 def _bill(book: PriceBook, where: Platform, gpus: int, watts: float, acquire: str) -> Bill | None:
@@ -130,7 +140,7 @@ def _with_money(item: Outcome, bill: Bill | None) -> Outcome:
         "basis": bill.basis,
         "currency": bill.per_hour.currency,
     }
-    return replace(item, money=money)
+    return replace(item, money=money, notes=(*item.notes, *_ages(bill)))
 
 
 def prefill_share(item: Outcome) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenmill.catalog import load
 from tokenmill.catalog.figure import Figure
@@ -13,6 +14,9 @@ from tokenmill.catalog.records import Accelerator, Calibration, Model, Record, S
 from tokenmill.errors import BadRecord, InputError, UnknownName
 from tokenmill.interface.cli import text, view
 from tokenmill.units import format_quantity
+
+if TYPE_CHECKING:
+    from tokenmill.catalog.prices import Price
 
 __all__ = ["check", "new_model", "show"]
 
@@ -29,12 +33,14 @@ def show(kind: str | None, name: str | None, *, json: bool) -> None:
     A name alone is looked up in every kind.
     """
     if kind is None:
-        counts = {key: len(load.names(key)) for key in (*_KINDS, "prices", "sites")}
+        counts = {key: len(load.names(key)) for key in (*_KINDS, "prices", "sites", "tariffs")}
         _print(counts, json, [f"{count:5} {key}" for key, count in counts.items()])
     elif kind == "prices":
         _show_prices(name, json=json)
     elif kind == "sites":
         _show_sites(name, json=json)
+    elif kind == "tariffs":
+        _show_tariffs(name, json=json)
     elif name is None and kind in _KINDS:
         _list(kind, json=json)
     else:
@@ -57,7 +63,7 @@ def _list(kind: str, *, json: bool) -> None:
 def _find(kind: str, name: str | None) -> Record:
     if name is not None:
         if kind not in _KINDS:
-            raise UnknownName("kind", kind, [*_KINDS, "prices", "sites"])
+            raise UnknownName("kind", kind, [*_KINDS, "prices", "sites", "tariffs"])
         return _KINDS[kind](name)
     for look_up in _KINDS.values():
         try:
@@ -117,12 +123,40 @@ def _show_prices(name: str | None, *, json: bool) -> None:
     found = prices(name)
     if name is not None and not found:
         raise UnknownName("priced item", name, {item for one in prices() for item in one.items})
+    today = datetime.date.today()
     lines = [
         f"{', '.join(one.items):28} {one.amount:>12,.10g} {one.currency} per {one.per:14} "
-        f"{one.kind:22} {one.date:10} {one.source.title}"
+        f"{one.kind:22} {one.date + text.OLD * one.is_stale(today):11} {_between(one)}"
+        f"{one.source.title}"
         for one in found
     ]
-    _print([one.model_dump(mode="json") for one in found], json, lines)
+    if any(one.is_stale(today) for one in found):
+        lines.append(text.FOOT_STALE)
+    told = [one.model_dump(mode="json") | {"stale": one.is_stale(today)} for one in found]
+    _print(told, json, lines)
+
+
+def _between(price: Price) -> str:
+    """The range of a price, where its source gives one."""
+    return f"{price.low:,.10g} to {price.high:,.10g}, " if price.low < price.high else ""
+
+
+def _show_tariffs(name: str | None, *, json: bool) -> None:
+    from tokenmill.catalog.tariffs import tariff
+
+    if name is None:
+        _print(load.names("tariffs"), json, load.names("tariffs"))
+        return
+    found = tariff(name)
+    old = found.is_stale(datetime.date.today())
+    lines = [f"{found.name}, {found.date}{text.OLD * old}", found.note]
+    for month in range(12):
+        for day, words in enumerate(text.DAYS):
+            row = found.per_kwh[month][day]
+            lines.append(f"{month + 1:2} {words:8} " + " ".join(f"{x:.5g}" for x in row))
+    lines += [text.PER_KWH.format(currency=found.currency), found.source.title]
+    lines += [text.FOOT_STALE] * old
+    _print(found.model_dump(mode="json") | {"stale": old}, json, lines)
 
 
 def _show_sites(name: str | None, *, json: bool) -> None:
@@ -132,7 +166,20 @@ def _show_sites(name: str | None, *, json: bool) -> None:
         _print(load.names("sites"), json, load.names("sites"))
     else:
         record = site(name)
-        _print(repr(record), json, [repr(record)])
+        if json:
+            view.print_json(record.model_dump(mode="json"))
+            return
+        print(f"{record.name}  [{record.slug}], {record.country}, "
+              f"{record.latitude:g}° N, {record.longitude:g}° E")  # fmt: skip
+        rows = {"temperature °C": record.temperature_c, "humidity %": record.humidity}
+        for label, months in rows.items():
+            scale = 100.0 if "%" in label else 1.0
+            print(f"{label:16}" + " ".join(f"{one.value * scale:5.1f}" for one in months))
+        carbon = record.carbon_per_kwh
+        print(f"{'carbon g/kWh':16}{carbon.value * 1e3:5.0f} "
+              f"({carbon.low * 1e3:.0f} to {carbon.high * 1e3:.0f}, {carbon.kind})")  # fmt: skip
+        for key, source in record.sources.items():
+            print(f"{key}: {source.title} {source.url} ({source.kind}, {source.read})")
 
 
 def check(paths: list[Path], *, json: bool) -> None:

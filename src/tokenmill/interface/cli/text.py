@@ -72,7 +72,7 @@ OPTION = {
     "concurrency": "requests always in flight (instead of a rate)",
     "batch": "fix the running batch instead of looking it up from the load",
     "context": "tokens of prompt and answer that one request must have room for",
-    "kind": "accelerators, systems, models, prices, sites",
+    "kind": "accelerators, systems, models, prices, sites, tariffs",
     "name": "one record; without it the kind is listed",
     "from_hf": "path of a config.json",
     "slug": "name of the new record",
@@ -119,7 +119,10 @@ FOOT_BASIS = (
     "rent: market rent per GPU-hour; own: purchase over four years with electricity. "
     "Power is at the wall, without cooling; racks are bought whole."
 )
+OLD = "*"
 FOOT_STALE = "* price older than a year"
+DAYS = ("weekdays", "weekends")
+PER_KWH = "{currency} per kWh, by month, kind of day and hour from midnight"
 
 ESTIMATE_TITLE = (
     "{model} in {weights} on {gpus} x {accelerator} ({layout}, {replicas} instance(s), {engine})"

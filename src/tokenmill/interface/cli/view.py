@@ -159,10 +159,17 @@ def _plan_table(plan: Plan, width: int) -> Any:
     return table
 
 
+def _whole(amount: Money | None) -> str:
+    """A purchase without cents, unless it is small."""
+    return amount.text(0) if amount is not None and amount.amount >= 1000 else _money(amount)
+
+
 def _option_cells(option: Option) -> dict[str, str]:
+    from tokenmill.planner.tell import OLD_PRICE, OLD_PURCHASE
+
     outcomes = option.outcomes
     layouts = (f"{x.replicas} × {x.layout}" if x.replicas > 1 else x.layout for x in outcomes)
-    stale = "*" if option.notes else ""
+    stale, old = ("*" if note in option.notes else "" for note in (OLD_PRICE, OLD_PURCHASE))
     return {
         "hardware": option.hardware,
         "gpus": f"{option.gpus:,}",
@@ -176,7 +183,7 @@ def _option_cells(option: Option) -> dict[str, str]:
         "per_hour": _money(option.per_hour) + stale,
         "per_mtok": _money(option.per_million_output_tokens),
         "basis": option.basis,
-        "purchase": _money(option.purchase),
+        "purchase": _whole(option.purchase) + old,
     }
 
 
