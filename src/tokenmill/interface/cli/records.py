@@ -208,12 +208,16 @@ def _shape_of(record: Record) -> bool:
 def _check_rest() -> int:
     from tokenmill.catalog.prices import prices
     from tokenmill.catalog.sites import site
+    from tokenmill.catalog.tariffs import tariff
 
     for slug in load.names("sites"):
         site(slug)
+    for slug in load.names("tariffs"):
+        tariff(slug)
     for slug in load.names("calibration"):
         load.calibration(slug)
-    return len(prices()) + len(load.names("sites")) + len(load.names("calibration"))
+    others = sum(len(load.names(kind)) for kind in ("sites", "tariffs", "calibration"))
+    return len(prices()) + others
 
 
 def _kind_of(path: Path) -> type[Record]:
