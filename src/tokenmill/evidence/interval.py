@@ -115,6 +115,14 @@ def band_of(family: str, quantity: str, condition: str, near: Distance, quality:
     kind of load, of parts joined by "+" of which the last ones are left out where no cell has
     them; near; quality of the measurement that is foreseen ("c": weak).
     """
+    folders = os.environ.get("TOKENMILL_CATALOG", "")
+    return _band_of(family, quantity, condition, near, quality == "c", folders)
+
+
+@lru_cache(maxsize=4096)
+def _band_of(
+    family: str, quantity: str, condition: str, near: Distance, weak: bool, _folders: str
+) -> Band:
     figures = _figures(family)
     parts = condition.split("+")
     conditions = ["+".join(parts[:count]) for count in range(len(parts), 0, -1)]
@@ -126,7 +134,7 @@ def band_of(family: str, quantity: str, condition: str, near: Distance, quality:
     else:
         cell = load.calibration(_UNFITTED).figures[f"any/{near}"]
     found = Band(cell.low, cell.value, cell.high)
-    if quality == "c" and "widening/c" in figures:
+    if weak and "widening/c" in figures:
         found = widened(found, figures["widening/c"].value)
     return found
 

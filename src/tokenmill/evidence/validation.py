@@ -23,6 +23,12 @@ from tokenmill.evidence.fitting import written
 from tokenmill.evidence.interval import distance
 from tokenmill.evidence.interval_files import points_of
 from tokenmill.evidence.interval_fit import held_out
+from tokenmill.evidence.left_out import (
+    LeftOut,
+    collectives_left_out,
+    kernels_left_out,
+    power_left_out,
+)
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.residuals import as_relatives, residuals_of
 from tokenmill.evidence.scatter import panels
@@ -49,12 +55,17 @@ def scores_of(measurements: Path) -> tuple[list[Score], dict[str, list[Point]]]:
     return scores, points
 
 
-def page(scores: Sequence[Score], points: dict[str, list[Point]]) -> tuple[str, dict[str, str]]:
-    """(text of the page, drawings by file name)."""
+def page(
+    scores: Sequence[Score], points: dict[str, list[Point]], left_out: Iterable[LeftOut] = ()
+) -> tuple[str, dict[str, str]]:
+    """(text of the page, drawings by file name).
+
+    Parameters: scores and points of every family; left_out, what fits reach without a group.
+    """
     by_id = {point.id: point for found in points.values() for point in found}
     results = [reached(claim, scores) for claim in CLAIMS]
     results = [one for one in results if one.claim.of(scores)]
-    lines = [_INTRO, *_summary(results), *_held(scores, points), *_fits()]
+    lines = [_INTRO, *_summary(results), *_held(scores, points), *_fits(left_out)]
     drawings = {}
     for one in results:
         items = one.claim.of(scores)
@@ -132,9 +143,21 @@ def _held(scores: Sequence[Score], points: dict[str, list[Point]]) -> Iterator[s
     yield from _table(("quantity", "publication", "GPU", "model"), rows)
 
 
-def _fits() -> Iterator[str]:
-    """What every fit says of itself, from the records that it wrote."""
-    yield "## What the fits say of themselves, groups left out"
+def _fits(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    """What fits reach where a group was left out, and what their records say of themselves."""
+    yield "## Fits, groups left out"
+    yield (
+        "Each fit was made again without the group, and asked about it; the worst first. Median "
+        "and mean of the error."
+    )
+    yield ""
+    found = sorted(left_out, key=lambda one: -one.without[0])
+    yield from _table(
+        ("what", "left out", "rows", "fitted", "without it"),
+        ((one.subject, one.group, one.rows, *(f"{_percent(m)} / {_percent(x)}"
+          for m, x in (one.fitted, one.without))) for one in found),
+    )  # fmt: skip
+    yield "What the records of fits say of themselves:"
     yield ""
     rows = []
     for slug in load.names("calibration"):
@@ -243,7 +266,8 @@ def _refused(scores: Sequence[Score]) -> Iterator[str]:
 def main(arguments: Sequence[str]) -> None:
     """Write the page and its drawings. Raises: InputError where a file cannot be written."""
     shared, docs = Path(arguments[0]), Path(arguments[1])
-    text, drawings = page(*scores_of(shared / "measurements"))
+    left_out = (*power_left_out(shared), *collectives_left_out(shared), *kernels_left_out(shared))
+    text, drawings = page(*scores_of(shared / "measurements"), left_out)
     written(docs / "validation.md", text)
     for name, drawing in drawings.items():
         written(docs / "validation" / name, drawing)
