@@ -166,8 +166,10 @@ def _pools(setup: Setup, longest: float) -> list[Pool]:
 
 
 def _prefill_layout(setup: Setup) -> Layout:
-    """The layout of prefill instances, which no publication states: as decode, in 8 GPUs."""
+    """The layout of prefill instances: as stated, else as those that decode, in 8 GPUs."""
     layout = setup.layout
+    if setup.prefill and setup.prefill.gpus <= setup.prefill_gpus:
+        return setup.prefill
     most = min(setup.prefill_gpus, 8)
     if layout.gpus <= most:
         return layout

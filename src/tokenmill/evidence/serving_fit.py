@@ -7,6 +7,8 @@ a robust loss; ranges and errors come from leaving whole groups of rows out.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +31,8 @@ __all__ = [
     "lines_of",
     "predicted",
     "rows_of",
+    "thinned",
+    "tuned",
 ]
 
 Array = NDArray[np.float64]
@@ -169,7 +173,8 @@ def lines_of(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return lines
 
 
-def _tuned(values: Array, keys: Sequence[str]) -> Callable[[Engine], Engine]:
+def tuned(values: Array, keys: Sequence[str]) -> Callable[[Engine], Engine]:
+    """What sets an engine's constants to these values, by key."""
     fields = {KEYS[key][0]: float(value) for key, value in zip(keys, values, strict=True)}
 
     def tune(engine: Engine) -> Engine:
@@ -240,10 +245,14 @@ def fit_line(
     own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
     spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
     measured = np.log([row.measured for row in rows])
-    trust = np.array([row.trust for row in rows])
+    alike = Counter((row.group("publication"), row.metric) for row in rows)
+    # a long table says less a row than a short one
+    trust = np.array([
+        row.trust / math.sqrt(alike[row.group("publication"), row.metric]) for row in rows
+    ])  # fmt: skip
 
     def wrong(x: Array) -> Array:
-        return np.log(predicted(rows, _tuned(np.exp(x), keys))) - measured
+        return np.log(predicted(rows, tuned(np.exp(x), keys))) - measured
 
     x = _descend(wrong, trust, np.log(first), (low, high), (np.log(usual), spread), rounds)
     return dict(zip(keys, np.exp(x).tolist(), strict=True))
@@ -316,7 +325,7 @@ def cross_validate(
         found = fit_line(rest, start, begin, rounds=2) if rest else {}
         fits.append(found)
         mine = [row for row, gone in zip(rows, out.tolist(), strict=True) if gone]
-        values[out] = predicted(mine, _tuned(np.array(list(found.values())), list(found)))
+        values[out] = predicted(mine, tuned(np.array(list(found.values())), list(found)))
     return values, fits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +25,7 @@ __all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "spilled_bytes"]
 
 SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
 _BY_LAYERS = ("llama.cpp", "ollama", "exllama", "exllamav2")  # one GPU works at a time
+_PREFILL = re.compile(r"prefill \d+ x tp(\d+) ep(\d+)")
 _LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
 
 
@@ -57,6 +59,7 @@ class Setup:
     prefill_gpus: int
     client: Client
     shape: str  # of the lengths: fixed, uniform, or a data set
+    prefill: Layout | None = None  # of one prefill instance, where the publication tells
 
 
 @lru_cache(maxsize=1)
@@ -114,6 +117,15 @@ def _layout_of(point: Point, gpus: int, by_layers: bool) -> tuple[Layout, float]
         tp = ep // dp  # experts over all GPUs: what is not an expert is split over them too
     one = Layout(tp, pp, dp, min(ep, tp * dp))
     return one, max(gpus / one.gpus, 1.0)
+
+
+def _prefill_layout(point: Point) -> Layout | None:
+    """The layout of prefill instances, as InferenceX notes it ("prefill 2 x tp8 ep8")."""
+    found = _PREFILL.search(point.text("note"))
+    if not found:
+        return None
+    tp, ep = int(found[1]), int(found[2])
+    return Layout(tp, 1, 1, min(ep, tp)) if tp else None
 
 
 def _cache(point: Point, weights: WeightFormat, client: Client, engine_name: str) -> str:
@@ -217,7 +229,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     draft = _draft(point.text("speculative"), demand.output_mean)
     return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
-        client, shape,
+        client, shape, _prefill_layout(point) if prefill_gpus else None,
     )  # fmt: skip
 
 

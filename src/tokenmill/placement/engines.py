@@ -21,13 +21,15 @@ __all__ = ["Engine", "apart", "engine", "engine_names"]
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
 # record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
-# one runs from 0.14 on; TensorRT-LLM began with fixed batches and left its C++ runtime with 0.18;
-# llama.cpp, whose builds have no version of this kind, fuses attention unasked since August 2025.
+# one runs from 0.14 on; TensorRT-LLM began with fixed batches, left its C++ runtime with 0.18 and
+# runs experts in blocks of 8 bits well on Blackwell from 1.2 on; llama.cpp, whose builds have no
+# version of this kind, fuses attention unasked since August 2025.
 _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
         ((0, 5), "2023-10", "tensorrt-llm-2023"),
         ((0, 18), "2025-03", "tensorrt-llm-cpp"),
+        ((1, 2), "2026-01-20", "tensorrt-llm-2025"),
     ),
     "llama.cpp": (((0, 9), "2025-08", "llama.cpp-2024"),),
 }
