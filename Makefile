@@ -35,7 +35,8 @@ format: $(BUILT) ## Rewrite the files in the house style
 docs: $(BUILT) ## The reference of the command line, from the commands themselves
 	$(BIN)/python -m tokenmill.interface.cli.reference docs/cli.md
 
-validation: $(BUILT) ## docs/validation.md and its drawings, from ../shared; budgets shrink to what holds
+validation: $(BUILT) ## Intervals, docs/validation.md and budgets of error, from ../shared
+	$(BIN)/tokenmill fit intervals --shared ../shared --out src/tokenmill/catalog/data
 	$(BIN)/python -m tokenmill.evidence.validation ../shared docs
 	$(BIN)/python -m tokenmill.evidence.budgets ../shared tests/evidence_budgets.json
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokenmill.catalog.load import accelerator as accelerator
     from tokenmill.catalog.load import model as model
     from tokenmill.catalog.load import system as system
+    from tokenmill.evidence.calibrate_results import calibrate_files as calibrate
     from tokenmill.evidence.score import Score as Score
     from tokenmill.evidence.score import score_file as score
     from tokenmill.planner.answer import Option as Option
@@ -56,6 +57,7 @@ _PUBLIC = {
     "Simulated": ("simulator.simulated", "Simulated"),
     "accelerator": ("catalog.load", "accelerator"),
     "buy": ("planner.buy", "ask"),
+    "calibrate": ("evidence.calibrate_results", "calibrate_files"),
     "can_run": ("planner.single", "can_run"),
     "cost_of": ("planner.cost", "ask"),
     "errors": ("errors", ""),
@@ -73,7 +75,7 @@ _PUBLIC = {
 
 __all__ = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "buy", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "hall",
+    "accelerator", "buy", "calibrate", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "hall",
     "model", "plan", "score", "simulate", "system", "units",
 ]  # fmt: skip
 

@@ -116,6 +116,16 @@ def test_every_answer_uses_it_on_its_own_gpu_and_engine(five: Cluster, tmp_path:
     assert plans[0].options[0].tpot_s != plans[1].options[0].tpot_s
 
 
+def test_files_calibrate_in_one_call(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(VLLM))
+    found = tm.calibrate(path, on="H100", tp=1, save=tmp_path / "factory.toml")
+    assert found.cluster.accelerator == "h100-sxm" and found.cluster.rows >= 5
+    assert read_cluster(Path(found.saved)).mean == pytest.approx(found.cluster.mean, rel=1e-5)
+    with pytest.raises(InputError, match="--on"):
+        tm.calibrate(path)
+
+
 def test_what_cannot_be_calibrated_is_refused() -> None:
     noise = np.random.default_rng(0)
     with pytest.raises(InputError, match="no row"):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tokenmill.errors import BadRecord
 from tokenmill.evidence.family import FAMILIES, family_of
@@ -134,6 +137,39 @@ def test_json_holds_one_object_for_each_row_and_metric(tmp_path: Path) -> None:
     keys = ["id", "metric", "measured", "predicted", "low", "high", "reason"]
     assert [list(row) for row in rows] == [keys, keys]
     assert rows[1]["predicted"] is None and "did you mean" in rows[1]["reason"]
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["", "0", "-1", "nan", "inf", "1e308", "1e-308", "0.5", "7", "1e7", "true", "x"]
+    ),
+    st.text(st.characters(exclude_characters='",\n\r\0', exclude_categories=["Cs"]), max_size=8),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(CELLS, min_size=11, max_size=11), st.integers(1, 10))
+def test_no_cell_takes_the_file_with_it(cells: list[str], kept: int) -> None:
+    """Any cells: the row has a prediction or a reason, and the next row is scored all the same."""
+    usual = ROW.split(",")
+    row = [*usual[:kept], *cells[kept:]]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        path.write_text("\n".join((HEADER, ",".join(row), ROW)) + "\n", encoding="utf-8")
+        score = score_file(path)
+    assert score.scored[-1].predicted is not None
+    assert all((item.predicted is None) == bool(item.reason) for item in score.scored)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_in_one_line_or_read(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        path.write_bytes(content)
+        try:
+            score_file(path)
+        except BadRecord as refused:
+            assert "\n" not in str(refused)
 
 
 def test_stages_are_rows_of_their_own_metric(tmp_path: Path) -> None:

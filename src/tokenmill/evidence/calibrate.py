@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,17 @@ _KNEE = 2.0  # spreads of noise beyond which a metric counts linearly
 @dataclass(frozen=True, slots=True)
 class Calibrated:
     """A cluster, and the mean error of its own rows before and after [1]; left names rows that
-    could not be used, with reasons."""
+    could not be used, with reasons; saved, where the cluster was saved."""
 
     cluster: Cluster
     before: float
     after: float
     left: tuple[str, ...]
+    saved: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"scales": list(SCALES), **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)

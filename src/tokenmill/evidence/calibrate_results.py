@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tokenmill.errors import BadRecord
+from tokenmill.errors import BadRecord, InputError
+from tokenmill.evidence.calibrate import Calibrated, calibrate
 from tokenmill.evidence.calibrate_monitor import monitored
+from tokenmill.evidence.cluster import write_cluster
 from tokenmill.evidence.points import Point, read_points
 
-__all__ = ["read_results"]
+__all__ = ["calibrate_files", "read_results"]
 
 Cells = dict[str, float | str]
 _LIMIT_BYTES = 200_000_000
@@ -47,6 +50,32 @@ def read_results(paths: Sequence[Path], given: Mapping[str, str]) -> list[Point]
         name = paths[0]
         points += [_point(name, at, cells, given) for at, cells in enumerate(monitored(series))]
     return points
+
+
+def calibrate_files(
+    *paths: str | Path, save: str | Path | None = None, on: str = "", model: str = "",
+    engine: str = "", engine_version: str = "", weights: str = "", gpus: int | None = None,
+    tp: int | None = None,
+) -> Calibrated:  # fmt: skip
+    """Tighten the twin to a cluster by result files of its own.
+
+    Parameters: paths of result files; save, a factory file to save the calibration beside; on,
+    model, engine, engine_version, weights, gpus [count, of all] and tp, what the files do not say.
+    Returns: a Calibrated. Raises: BadRecord for a file, InputError for rows of no use.
+    """
+    count = tp if gpus is None else gpus
+    given = {
+        "gpu": on, "model": model, "engine": engine, "engine_version": engine_version,
+        "weight_dtype": weights, "n_gpus": "" if count is None else str(count),
+        "tp": "" if tp is None else str(tp),
+    }  # fmt: skip
+    points = read_results([Path(path) for path in paths], {k: v for k, v in given.items() if v})
+    if points and not all(point.text("gpu") for point in points):
+        raise InputError("the files do not say what GPU ran them; give it with --on")
+    found = calibrate(points)
+    if save is not None:
+        found = replace(found, saved=str(write_cluster(found.cluster, Path(save))))
+    return found
 
 
 def _filled(point: Point, given: Mapping[str, str]) -> Point:

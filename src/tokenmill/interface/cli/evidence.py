@@ -76,17 +76,11 @@ def calibrate(
     json: Annotated[bool, _said("json", "--json")] = False,
 ) -> None:
     """Fit the scales of a cluster on its own measurements."""
-    from tokenmill.evidence.calibrate import calibrate as run
-    from tokenmill.evidence.calibrate_results import read_results
-    from tokenmill.evidence.cluster import write_cluster
+    from tokenmill.evidence.calibrate_results import calibrate_files
     from tokenmill.interface.cli import evidence_view
 
-    count = gpus if gpus is not None else tp
-    given = {
-        "gpu": on, "model": model, "engine": engine, "engine_version": version,
-        "weight_dtype": weights, "n_gpus": "" if count is None else str(count),
-        "tp": "" if tp is None else str(tp),
-    }  # fmt: skip
-    found = run(read_results(files, {key: cell for key, cell in given.items() if cell}))
-    target = write_cluster(found.cluster, save) if save is not None else None
-    evidence_view.show_calibrated(found, target, json=json)
+    found = calibrate_files(
+        *files, save=save, on=on, model=model, engine=engine, engine_version=version,
+        weights=weights, gpus=gpus, tp=tp,
+    )  # fmt: skip
+    evidence_view.show_calibrated(found, json=json)

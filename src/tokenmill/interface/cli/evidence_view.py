@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from pathlib import Path
 
 from tokenmill.evidence.calibrate import Calibrated
 from tokenmill.evidence.cluster import SCALES
@@ -47,18 +45,14 @@ def show_score(score: Score) -> None:
         out.print(text.SCORE_MORE.format(count=len(reasons) - _MOST_REASONS), style="dim")
 
 
-def show_calibrated(found: Calibrated, target: Path | None, *, json: bool) -> None:
+def show_calibrated(found: Calibrated, *, json: bool) -> None:
     """Print what measurements have told of a cluster."""
     from rich.table import Table
 
-    cluster = found.cluster
     if json:
-        print_json({
-            **asdict(cluster), "scales": list(SCALES), "before": found.before,
-            "after": found.after, "left": list(found.left),
-            "saved": None if target is None else str(target),
-        })  # fmt: skip
+        print_json(found.to_dict())
         return
+    cluster = found.cluster
     out = console()
     out.print(text.CALIBRATE_TITLE.format(
         rows=cluster.rows, accelerator=cluster.accelerator, engine=cluster.engine,
@@ -76,5 +70,5 @@ def show_calibrated(found: Calibrated, target: Path | None, *, json: bool) -> No
     out.print(table)
     for reason in found.left:
         out.print(text.CALIBRATE_LEFT.format(reason=reason), style="dim")
-    if target is not None:
-        out.print(text.WRITTEN.format(path=target))
+    if found.saved:
+        out.print(text.WRITTEN.format(path=found.saved))
