@@ -8,6 +8,7 @@ before a large product, experts one by one. Each habit is a figure of the engine
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,10 @@ __all__ = [
     "activations_s",
     "experts_extra_s",
     "own_chip",
+    "own_kernel_s",
     "paced_s",
     "scores_s",
+    "unpacked_few_s",
     "unpacking_s",
     "unshared_reads",
 ]
@@ -29,18 +32,39 @@ __all__ = [
 Scalar = Any
 _REACHED = 0.95  # share of the memory bandwidth that the best streaming reads reach
 _L2_SPEED = 4.0  # rate of the L2 cache over that of memory
+_TILE = 16.0  # rows of the smallest tile of a matrix unit
+# Share of the matrix peak that products of single warps reach where the peak takes groups of warps
+# (Luo et al. 2024, arXiv:2402.13499, table 7: 62.9 % of the peak of the H100).
+_WARP = {"hopper": 0.63, "blackwell": 0.63, "blackwell-ultra": 0.63}
+_VECTORS = 8.0  # rows up to which products are those of vectors
 _FEW = 32.0  # rows up to which small weights are multiplied as they are stored
 
 
-def own_chip(engine: Engine, chip: Chip) -> Chip:
-    """The chip as an engine's own kernels use it: shares of its arithmetic and of its bandwidth."""
+def own_chip(engine: Engine, chip: Chip, *, few: bool = False) -> Chip:
+    """The chip as an engine's own kernels use it: shares of its arithmetic and of its bandwidth.
+
+    Parameters: few, for a product of a few rows, which vector units compute without padding them
+    to the tile of a matrix unit.
+    """
     if engine.accumulate_bits != 16:
         return chip
+    padded = _TILE if few else _WARP.get(chip.architecture, 1.0)
     return replace(
         chip,
         memory_bytes_per_s=chip.memory_bytes_per_s * engine.stream_share,
-        peaks={name: peak * engine.tensor_share for name, peak in chip.peaks.items()},
+        peaks={name: peak * engine.tensor_share * padded for name, peak in chip.peaks.items()},
     )
+
+
+def own_kernel_s(
+    engine: Engine, chip: Chip, rows: Scalar, kernel: Callable[[Chip], Scalar]
+) -> Scalar:
+    """Time [s] of a kernel of the engine for `rows`, given what it costs on a chip."""
+    seconds = kernel(own_chip(engine, chip))
+    if engine.accumulate_bits != 16:
+        return seconds
+    few = kernel(own_chip(engine, chip, few=True))
+    return np.where(np.asarray(rows) <= _VECTORS, few, seconds)
 
 
 def paced_s(
@@ -60,6 +84,14 @@ def paced_s(
         part = compute_s / (compute_s + memory_s)
         seconds = seconds * (part / engine.tensor_share + (1.0 - part) / engine.stream_share)
     return np.maximum(seconds, np.maximum(compute_s, memory_s / _REACHED))
+
+
+def unpacked_few_s(chip: Chip, rows: Scalar, weights: Scalar, stored_bytes: float) -> Scalar:
+    """Least time [s] to turn narrow weights into values for a product of a few rows."""
+    if not chip.unpack_ops or stored_bytes >= 2.0:
+        return 0.0
+    least_s = weights * chip.unpack_ops / (chip.peaks["fp32"] / 2.0)  # two FLOP an instruction
+    return np.where(np.asarray(rows) <= _VECTORS, least_s, 0.0)
 
 
 def activations_s(engine: Engine, chip: Chip, rows: Scalar, moved_bytes: Scalar) -> Scalar:

@@ -156,6 +156,7 @@ def _chip(slug: str) -> Chip:
         bare_chip(accelerator),
         constants=kernel_constants({key: item.value for key, item in figures.items()}),
         layer_s=figures["layer"].value if "layer" in figures else 0.0,
+        unpack_ops=figures["unpack_ops"].value if "unpack_ops" in figures else 0.0,
     )
 
 

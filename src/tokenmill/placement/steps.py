@@ -259,13 +259,16 @@ class StepTimes:
             wanted = self.weights.attention
         wanted = self._multiplied(wanted)
         stored = stored_bits(op, self.weights) / 8.0
-        chip = own_kernels.own_chip(self.engine, self.chip)
-        seconds = gemm.gemm_s(
-            chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
-        )
+        seconds = own_kernels.own_kernel_s(
+            self.engine, self.chip, rows,
+            lambda chip: gemm.gemm_s(
+                chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
+            ),
+        )  # fmt: skip
         memory = k * n * stored + rows * (k + n) * 2.0
         flop, peak = 2.0 * rows * n * k, arithmetic(self.chip, wanted).peak
         seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)
+        seconds = np.maximum(seconds, own_kernels.unpacked_few_s(self.chip, rows, k * n, stored))
         seconds = seconds + own_kernels.unpacking_s(self.engine, self.chip, rows, k * n, stored)
         return Part(
             op.name, seconds * op.count, flop * op.count, memory * op.count,
@@ -281,11 +284,13 @@ class StepTimes:
         inner = e.input_width or op.hidden
         stored = stored_bits(op, self.weights) / 8.0
         wanted = self._multiplied(self.weights.experts)
-        chip = own_kernels.own_chip(self.engine, self.chip)
-        seconds = experts.moe_s(
-            chip, wanted, tokens, inner, e.width, e.top_k, e.count,
-            tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
-            weight_bytes=stored,
+        seconds = own_kernels.own_kernel_s(
+            self.engine, self.chip, tokens,
+            lambda chip: experts.moe_s(
+                chip, wanted, tokens, inner, e.width, e.top_k, e.count,
+                tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
+                weight_bytes=stored,
+            ),
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
         touched = experts.experts_read(tokens, e.top_k, e.count, grid.ep)
