@@ -12,11 +12,12 @@ from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.clients import Client, client_of, engine_named, version_of
+from tokenmill.evidence.hardware import platform_named
 from tokenmill.evidence.points import Point
 from tokenmill.placement import memory
 from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout, LayoutGrid
-from tokenmill.placement.platform import Platform, platform
+from tokenmill.placement.platform import Platform
 from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
@@ -191,7 +192,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     Parameters: point; tune, what to change in its engine.
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
-    where = platform(point.text("gpu"))
+    where = platform_named(point.text("gpu"))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)

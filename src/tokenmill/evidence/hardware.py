@@ -1,0 +1,48 @@
+"""Hardware as publications name it: the card behind makers' words, sizes of memory and cores."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from tokenmill.catalog import load
+from tokenmill.errors import UnknownName
+from tokenmill.placement.platform import Platform, platform
+
+__all__ = ["platform_named"]
+
+_MAKERS = re.compile(
+    r"\b(?:nvidia|amd|intel|apple|geforce|radeon|quadro|tesla|instinct|gpu|graphics)\b"
+)
+_SIZES = re.compile(r"\b\d+-?(?:gb|gib|g|c|cores?|core-gpu|w)\b")
+_FAMILIES = ("", "rtx-", "gtx-", "rx-", "arc-", "apple-", "radeon-", "radeon-pro-", "jetson-")
+
+
+@lru_cache(maxsize=512)
+def platform_named(name: str) -> Platform:
+    """The platform that a publication's name for it stands for.
+
+    Raises: UnknownName where nothing on record begins like it.
+    """
+    try:
+        return platform(name)
+    except UnknownName:
+        for likely in _likely(load.canonical(name)):
+            try:
+                return platform(likely)
+            except UnknownName:
+                continue
+        raise
+
+
+def _likely(name: str) -> list[str]:
+    """Names that it may stand for, the nearest first."""
+    plain = _SIZES.sub("", name)
+    found = []
+    for text in (plain, _MAKERS.sub("", plain)):
+        words = [word for word in re.split(r"[-+/,()]+", text) if word]
+        for many in range(len(words), 0, -1):
+            short = "-".join(words[:many])
+            if any(digit.isdigit() for digit in short):
+                found += [family + short for family in _FAMILIES]
+    return found
