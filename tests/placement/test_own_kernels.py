@@ -12,7 +12,7 @@ from tokenmill.placement import own_kernels
 from tokenmill.placement.engines import engine
 from tokenmill.placement.platform import platform
 
-BARE = engine("vllm")
+BARE = replace(engine("vllm"), tensor_share=1.0, stream_share=1.0)
 OLD = engine("llama.cpp", date="2024-05-01")
 
 
