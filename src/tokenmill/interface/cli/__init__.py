@@ -13,6 +13,14 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; refusals are one line on standard error and exit with 2."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # also while modules are still being read
+        print("tokenmill: interrupted; nothing was left half-written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run() -> None:
     import typer
 
     from tokenmill.errors import InputError, TokenmillError
@@ -33,9 +41,8 @@ def main() -> None:
             sys.exit(0)
         place = getattr(getattr(problem, "ctx", None), "command_path", "tokenmill")
         _refuse(str(InputError(f"{text.rstrip('.')}; see: {place} --help")))
-    except (KeyboardInterrupt, typer.Abort):
-        print("tokenmill: interrupted; nothing was left half-written", file=sys.stderr)
-        sys.exit(130)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         # the reader of our output (head, a pager) has gone: that is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
