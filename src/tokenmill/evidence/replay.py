@@ -91,7 +91,8 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
             max_sequences=sequences, coarse=True,
         )  # fmt: skip
         _TABLES[key] = found
-    host = engine.host_step_s + engine.host_sequence_s * np.arange(len(found.sequence_s))
+    counts = np.arange(len(found.sequence_s)) / np.sqrt(layout.dp)
+    host = engine.host_step_s + engine.host_sequence_s * counts
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
     alone = int(users) * (1 + setup.draft.tokens) + 1
@@ -156,7 +157,10 @@ def _pools(setup: Setup, longest: float) -> list[Pool]:
     if not setup.prefill_gpus:
         return [last]
     split = _prefill_layout(setup)
-    first = _pool(replace(setup, layout=split, draft=Draft()), split, engine.sequences, longest)
+    share = engine.prefill_share if split.ep > 1 else 1.0
+    slower = replace(engine, tensor_share=engine.tensor_share * share)
+    alone = replace(setup, case=replace(setup.case, engine=slower), layout=split, draft=Draft())
+    first = _pool(alone, split, engine.sequences, longest)
     fabric = setup.case.platform.fabric
     link = fabric.scaleout_bytes_per_s or fabric.link_bytes_per_s
     handoff = Handoff("decode", token_s=_token_bytes(setup, split) / link)

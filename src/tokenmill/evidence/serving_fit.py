@@ -44,6 +44,7 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
     "host_prefill": ("host_prefill_s", "us", 0.5e-6, 400e-6),
     "request": ("request_s", "us", 1e-3, 200e-3),
     "tensor_share": ("tensor_share", "", 0.2, 1.5),
+    "prefill_share": ("prefill_share", "", 0.1, 2.0),
     "stream_share": ("stream_share", "", 0.3, 1.5),
     "attention_share": ("attention_share", "", 0.02, 1.3),
     "pipelining": ("pipelining", "", 0.02, 1.0),
@@ -70,7 +71,7 @@ _SAME = (
 # Before any row speaks: how far shares of kernel speed stray from those on record, and host times
 # from what was estimated [logs]; how much that counts beside a row's residual.
 _PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
-_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR}
+_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
 _KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
 _STEP = 0.05
 _ROUNDS = 5
@@ -206,6 +207,8 @@ def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
         return _own_keys(rows, start, timed)
     keys = ["host_step", "host_sequence", "stream_share", "tensor_share"]
     keys += ["host_floor"] if start.host_floor_s else []
+    if rows[0].line.endswith("-apart"):
+        keys.append("prefill_share")
     if timed:
         keys += ["host_prefill", "request"]
     return tuple(key for key in KEYS if key in keys)

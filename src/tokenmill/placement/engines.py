@@ -50,6 +50,8 @@ class Engine:
     the steps (HTTP, tokeniser).
     host_floor_s [s] per layer is the least time of a step where the host launches kernels one by
     one, ahead of the GPU as long as that is slower.
+    prefill_share [1] is the rate of products in instances that only prefill, with experts spread
+    over their GPUs, over that in others;
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
     on record, of products, of reading weights and of prefill attention; 1 for engines that run
     the kernels on record. accumulate_bits of its products, 16 where all weights are multiplied in
@@ -75,6 +77,7 @@ class Engine:
     host_prefill_s: float
     request_s: float
     tensor_share: float
+    prefill_share: float
     stream_share: float
     attention_share: float
     accumulate_bits: int
@@ -175,6 +178,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         host_prefill_s=value("host_prefill"),
         request_s=value("request"),
         tensor_share=value("tensor_share"),
+        prefill_share=value("prefill_share"),
         stream_share=value("stream_share"),
         attention_share=value("attention_share"),
         accumulate_bits=int(value("accumulate_bits", 32.0)),

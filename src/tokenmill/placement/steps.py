@@ -120,7 +120,8 @@ class StepTimes:
                     logits = rows * op.n * 2.0
                     yield self._message("logits gather", "all_gather", logits, grid.tp, 1)
         engine = self.engine
-        host = engine.host_step_s + engine.host_sequence_s * sequences
+        # every attention rank has a scheduler of its own, but they wait for each other
+        host = engine.host_step_s + engine.host_sequence_s * sequences / np.sqrt(grid.dp)
         host = host + (self.chip.layer_s + engine.host_layer_s) * self.arch.layer_count
         host = host + engine.host_stage_s * (grid.pp - 1.0)
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
