@@ -119,7 +119,7 @@ def read_shares() -> dict[str, power_fit.Shares]:
     found = {}
     for family in MEASURED:
         record = load.calibration(family)
-        keys = ("idle_share", "active_share", "flop", "cache", "routed_share")
+        keys = ("idle_share", "active_share", "flop", "cache", "routed_share", "routed_flop")
         found[family] = power_fit.Shares(*(record.value(key) for key in keys))
     return found
 

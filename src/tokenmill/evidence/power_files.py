@@ -86,6 +86,7 @@ _HOSTS = {
 _FAN_SHARE = {"power-node-nvl72": (0.02, 0.0, 0.04), "power-node-workstation": (0.03, 0.01, 0.06)}
 _KEYS = {
     "idle_share": "", "active_share": "", "flop": "J/FLOP", "cache": "J/B", "routed_share": "",
+    "routed_flop": "",
 }  # fmt: skip
 Range = tuple[float, float]
 
@@ -135,7 +136,7 @@ def _unmeasured(relative: _Relative, parent: Shares) -> str:
     shares = Shares(
         parent.idle_share * relative.idle, parent.active_share * relative.active,
         parent.flop * relative.flop, parent.cache * relative.flop,
-        parent.routed_share * relative.active,
+        parent.routed_share * relative.active, parent.routed_flop,
     )  # fmt: skip
     ranges = [(0.6 * value, 1.5 * value) for value in shares.figures().values()]
     origin = Origin(

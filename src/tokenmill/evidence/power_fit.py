@@ -28,23 +28,24 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-_NAMES = ("idle_share", "active_share", "flop", "cache", "routed_share")
-_START = np.array([0.18, 0.33, 1.4e-12, 80e-12, 0.1])
-_LOW = np.array([0.03, 0.05, 0.2e-12, 1e-12, 0.001])
-_HIGH = np.array([0.35, 0.9, 4e-12, 400e-12, 0.6])
+_NAMES = ("idle_share", "active_share", "flop", "cache", "routed_share", "routed_flop")
+_START = np.array([0.18, 0.33, 1.4e-12, 80e-12, 0.1, 2.0])
+_LOW = np.array([0.03, 0.05, 0.2e-12, 1e-12, 0.001, 1.0])
+_HIGH = np.array([0.35, 0.9, 4e-12, 400e-12, 0.6, 6.0])
 _ALWAYS = 2  # idle and active: what a card that serves one request at a time can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Fitted constants of a family: idle, active and grouped products as shares of the limit;
-    energies [J] of a FLOP and of a byte of cache."""
+    energies [J] of a FLOP and of a byte of cache; that of a grouped FLOP over a dense one."""
 
     idle_share: float
     active_share: float
     flop: float
     cache: float
     routed_share: float
+    routed_flop: float = 1.0
 
     def chip(self, limit_w: float, memory_type: str) -> PowerConstants:
         """The constants of one card of the family."""
@@ -61,9 +62,10 @@ def _watts(shares: Shares, rows: Activity) -> Array:
     for gpu, memory in np.unique(cards, axis=0).tolist():
         mine = rows.gpu == gpu
         chip = shares.chip(float(rows.limit_w[mine][0]), memory)
-        busy, link_busy, routed, flop16, moved, cached, sent = rows.amounts[:, mine]
+        busy, link_busy, routed, flop16, moved, cached, sent, grouped = rows.amounts[:, mine]
+        flop = {"bf16": flop16 + chip.routed_flop * grouped}
         joules = power.step_joules(
-            chip, busy + chip.link_share * link_busy, {"bf16": flop16}, moved, sent, cached
+            chip, busy + chip.link_share * link_busy, flop, moved, sent, cached
         ) + chip.routed_w * routed  # fmt: skip
         watts[mine] = power.drawn_w(chip, power.demand_w(chip, joules, 1.0))
     return watts

@@ -25,7 +25,10 @@ from tokenmill.placement.platform import platform
 __all__ = ["ACTIVITIES", "Activity", "read_activity"]
 
 Array = NDArray[np.float64]
-ACTIVITIES = ("busy", "link_busy", "routed", "flop16", "memory_bytes", "cache_bytes", "link_bytes")
+ACTIVITIES = (
+    "busy", "link_busy", "routed", "flop16", "memory_bytes", "cache_bytes", "link_bytes",
+    "routed_flop16",
+)  # fmt: skip
 _RIGHT = 0.35  # rows whose speed the twin has within this (as a logarithm) tell of its watts
 
 
@@ -38,13 +41,14 @@ def _unit_chips() -> dict[str, PowerConstants]:
     none = PowerConstants(
         limit_w=1e30, idle_w=0.0, active_w=0.0, flop_j=tuple((key, 0.0) for key, _ in formats),
         memory_j=0.0, cache_j=0.0, link_j=0.0, bend=4.0, voltage_floor=0.9, knee=0.9,
-        leakage=0.0, link_share=0.0,
+        leakage=0.0, link_share=0.0, routed_flop=0.0,
     )  # fmt: skip
     return {
         "busy": replace(none, active_w=1.0),
         "link_busy": replace(none, active_w=1.0, link_share=1.0),
         "routed": replace(none, routed_w=1.0),
         "flop16": replace(none, flop_j=formats),
+        "routed_flop16": replace(none, flop_j=formats, routed_flop=1.0),
         "memory_bytes": replace(none, memory_j=1.0),
         "cache_bytes": replace(none, cache_j=1.0),
         "link_bytes": replace(none, link_j=1.0),
@@ -55,9 +59,10 @@ def _unit_chips() -> dict[str, PowerConstants]:
 class Activity:
     """Rows of measured power: per GPU and second.
 
-    family of power constants; limit_w [W] and memory of the card; of `ACTIVITIES` (7, rows):
+    family of power constants; limit_w [W] and memory of the card; of `ACTIVITIES` (8, rows):
     shares of the time that kernels run, that they move messages, that grouped products run;
-    16-bit-equivalent FLOP/s; B/s of memory, of cache and of links; measured_w [W] per GPU.
+    16-bit-equivalent FLOP/s of dense work; B/s of memory, of cache and of links; FLOP/s of
+    grouped products; measured_w [W] per GPU.
     """
 
     publication: NDArray[np.str_]
@@ -121,6 +126,7 @@ def _record(
         return None
     amounts = np.array([seen[name].watts for name in ACTIVITIES]) / gpus * rate / told
     amounts[1] -= amounts[0]
+    amounts[7] -= amounts[3]
     amounts[:2] /= max(amounts[:2].sum(), 1.0)
     where = platform(point.text("gpu"))
     family = power.family(where.chip.architecture, where.accelerator.process)

@@ -38,9 +38,9 @@ class PowerConstants:
     arithmetic included; links, both ends. bend: how sharply the draw bends at the limit.
     voltage_floor: lowest voltage over the highest; knee: clock share at which it is reached.
     leakage [1/K]: growth of idle and active power with temperature. routed_w [W]: more while
-    grouped products of experts run, whose tiles are mostly padding. link_share: of the active
-    power, drawn while kernels only move messages. static_share: of the idle power, drawn at
-    any clock.
+    grouped products of experts run, and routed_flop, the energy of their FLOP over that of a dense
+    one: most of a tile is padding. link_share: of the active power, drawn while kernels only
+    move messages. static_share: of the idle power, drawn at any clock.
     """
 
     limit_w: float
@@ -55,6 +55,7 @@ class PowerConstants:
     knee: float
     leakage: float
     routed_w: float = 0.0
+    routed_flop: float = 1.0
     link_share: float = 1.0
     static_share: float = 1.0
 
@@ -116,6 +117,7 @@ def constants(
             knee=float(shared["knee"]),
             leakage=float(shared["leakage"]),
             routed_w=float(figures.get("routed_share", 0.0)) * limit_w,
+            routed_flop=float(figures.get("routed_flop", 1.0)),
             link_share=float(shared.get("link_share", 1.0)),
             static_share=float(shared.get("static_share", 1.0)),
         )

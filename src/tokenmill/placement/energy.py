@@ -26,13 +26,15 @@ def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
     for part in parts:
         if part.dtype == "host":
             continue
-        flop = {part.dtype: part.flop} if part.dtype in formats else {}
+        routed = part.name == "experts"
+        amount = part.flop * (power.routed_flop if routed else 1.0)
+        flop = {part.dtype: amount} if part.dtype in formats else {}
         cached = part.memory_bytes if part.name == "attention" else 0.0
         seconds = part.seconds * (power.link_share if part.dtype == "link" else 1.0)
         total = total + step_joules(
             power, seconds, flop, part.memory_bytes, part.link_bytes, cached
         )
-        if part.name == "experts":
+        if routed:
             total = total + power.routed_w * part.seconds
     return total
 
