@@ -29,6 +29,8 @@ ACTIVITIES = (
     "busy", "link_busy", "routed", "flop16", "memory_bytes", "cache_bytes", "link_bytes",
     "routed_flop16",
 )  # fmt: skip
+_RESTING = 0.05  # share of the time that kernels run while a card waits for its host
+_Record = tuple[tuple[str, ...], tuple[float, ...]]
 _RIGHT = 0.35  # rows whose speed the twin has within this (as a logarithm) tell of its watts
 
 
@@ -91,6 +93,7 @@ def read_activity(measurements: Path, step: int = 1) -> Activity:
         for number, (point, row, rate, watts) in enumerate(_measured(measurements))
         if number % step == 0 and (record := _record(point, row, rate, watts)) is not None
     ]
+    records += list(_resting(measurements))
     names, numbers = zip(*records, strict=True)
     publication, gpu, model, family, memory = (
         np.array(column) for column in zip(*names, strict=True)
@@ -112,9 +115,7 @@ def _measured(measurements: Path) -> Iterator[tuple[Point, Point, float, float]]
         yield point, row, rate, point.number("energy_j") * rate / answer
 
 
-def _record(
-    point: Point, row: Point, rate: float, watts: float
-) -> tuple[tuple[str, ...], tuple[float, ...]] | None:
+def _record(point: Point, row: Point, rate: float, watts: float) -> _Record | None:
     try:
         setup = setup_of(row)
         seen = {name: talk_of(row, _with(setup, name, chip)) for name, chip in _CHIPS.items()}
@@ -128,11 +129,27 @@ def _record(
     amounts[1] -= amounts[0]
     amounts[7] -= amounts[3]
     amounts[:2] /= max(amounts[:2].sum(), 1.0)
+    return _named(point, point.text("model"), watts / gpus, amounts)
+
+
+def _resting(measurements: Path) -> Iterator[_Record]:
+    """Cards whose host keeps them waiting: training below a third of the limit, uncapped."""
+    for point in read_points(measurements / "power.csv"):
+        if "training" not in point.text("workload") or point.text("scope") != "gpu":
+            continue
+        limit_w, watts = platform(point.text("gpu")).power.limit_w, point.number("power_w")
+        if point.number("power_cap_w", limit_w) >= 0.99 * limit_w and watts < limit_w / 3.0:
+            amounts = np.zeros(len(ACTIVITIES))
+            amounts[0] = _RESTING
+            yield _named(point, "training", watts, amounts)
+
+
+def _named(point: Point, model: str, watts: float, amounts: Array) -> _Record:
     where = platform(point.text("gpu"))
     family = power.family(where.chip.architecture, where.accelerator.process)
-    names = (point.text("publication"), where.accelerator.slug, point.text("model"), family,
+    names = (point.text("publication"), where.accelerator.slug, model, family,
              where.accelerator.memory_type)  # fmt: skip
-    return names, (where.power.limit_w, watts / gpus, *amounts)
+    return names, (where.power.limit_w, watts, *amounts)
 
 
 def _with(setup: Setup, name: str, chip: PowerConstants) -> Setup:
