@@ -10,8 +10,9 @@ from tokenmill.evidence.points import Point
 from tokenmill.evidence.replay import closed_loop
 from tokenmill.evidence.serving import predict_serving, predict_setup
 from tokenmill.evidence.setups import Setup, setup_of
+from tokenmill.placement.engines import engine
 
-__all__ = ["Talk", "is_talk", "offline_rate", "serving_row", "talk", "talk_of"]
+__all__ = ["Talk", "as_run", "is_talk", "offline_rate", "serving_row", "talk", "talk_of"]
 
 # The data set behind a kind of row, whose lengths are on record; other rows are single questions.
 _SETS = {
@@ -66,7 +67,7 @@ def serving_row(point: Point) -> Point:
         "gpu": point.text("gpu"), "n_gpus": str(gpus), "model": stand_in(point.text("model")),
         "publication": point.text("publication"),
         "weight_dtype": point.text("precision", "bf16" if _noted(point, "TP") else ""),
-        "load": "concurrency", "concurrency": str(batch), "engine": _engine(point),
+        "load": "concurrency", "concurrency": str(batch), "engine": _stated(point) or "vllm",
         "kv_dtype": "bf16",
     } | lengths  # fmt: skip
     for key, name in (("tp", "TP"), ("pp", "PP"), ("ep", "EP")):
@@ -86,20 +87,33 @@ def stand_in(name: str) -> str:
     return _STAND_INS[min(_STAND_INS, key=lambda own: abs(own - float(size[1])))]
 
 
-def _engine(point: Point) -> str:
+def _stated(point: Point) -> str:
+    """The engine that a note begins with, blank where it does not."""
     first = point.text("note").split(";")[0].strip().lower()
-    if first in _ENGINES:
-        return first
-    # one request at a time is Transformers; batches of 2024 were served by vLLM of its day
-    if not _noted(point, "maxBS"):
-        return "unstated"
-    return "vllm-2024-pictures" if point.text("workload").startswith("mllm") else "vllm-2024"
+    return first if first in _ENGINES else ""
+
+
+def as_run(point: Point) -> Setup:
+    """The configuration of a row, on the engine of its day where it names none.
+
+    One request at a time was Transformers of 2023; batches of 2024 were served by vLLM of its day.
+    """
+    row = serving_row(point)
+    if point.text("scope", "gpu") != "gpu" or _stated(point):
+        return setup_of(row)
+    if _noted(point, "maxBS"):
+        pictures = point.text("workload").startswith("mllm")
+        name = "vllm-2024-pictures" if pictures else "vllm-2024"
+    elif point.text("energy_per") == "response":
+        name = "transformers-2023"
+    else:
+        return setup_of(row)
+    return setup_of(row, lambda _: engine(name))
 
 
 def talk(point: Point) -> Talk:
     """What the twin says of a row. Raises: UnknownName, BadRecord, Unsupported."""
-    row = serving_row(point)
-    return talk_of(row, setup_of(row))
+    return talk_of(serving_row(point), as_run(point))
 
 
 def talk_of(row: Point, setup: Setup) -> Talk:

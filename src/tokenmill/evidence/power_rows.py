@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.power_language import is_talk, serving_row, talk_of
+from tokenmill.evidence.power_language import as_run, is_talk, serving_row, talk_of
 from tokenmill.evidence.power_shared import FIGURES
 from tokenmill.evidence.setups import Setup, setup_of
 from tokenmill.physics import power
@@ -117,7 +117,7 @@ def _measured(measurements: Path) -> Iterator[tuple[Point, Point, float, float]]
 
 def _record(point: Point, row: Point, rate: float, watts: float) -> _Record | None:
     try:
-        setup = setup_of(row)
+        setup = setup_of(point) if row is point else as_run(point)
         seen = {name: talk_of(row, _with(setup, name, chip)) for name, chip in _CHIPS.items()}
     except TokenmillError:
         return None
