@@ -21,6 +21,8 @@ _SETS = {
     "video-chat": "clip-chat",
 }  # fmt: skip
 _SINGLE = "single-question"
+# Where a publication leaves open which memory its cards had: the one that holds its models.
+_LARGER = {"v100-sxm-16gb": "v100-sxm-32gb", "v100-pcie-16gb": "v100-pcie-32gb"}
 # Models that stand for those not on record, by the billions of parameters in their names.
 _STAND_INS = {3.0: "openllama-3b", 7.0: "llama-2-7b", 13.0: "llama-2-13b", 33.0: "llama-1-33b",
               70.0: "llama-2-70b"}  # fmt: skip
@@ -63,8 +65,11 @@ def serving_row(point: Point) -> Point:
     if stated:
         lengths = {"isl_mean": stated[1], "osl_mean": stated[2]}
     batch = _noted(point, "max_num_seqs", "maxBS") or point.number("batch", 1.0)
+    gpu = point.text("gpu")
+    if "variant not stated" in note:
+        gpu = _LARGER.get(gpu, gpu)
     cells = {
-        "gpu": point.text("gpu"), "n_gpus": str(gpus), "model": stand_in(point.text("model")),
+        "gpu": gpu, "n_gpus": str(gpus), "model": stand_in(point.text("model")),
         "publication": point.text("publication"),
         "weight_dtype": point.text("precision", "bf16" if _noted(point, "TP") else ""),
         "load": "concurrency", "concurrency": str(batch), "engine": _stated(point) or "vllm",
