@@ -160,8 +160,8 @@ def test_evidence_of_gpu_power_with_groups_left_out(activity: Activity) -> None:
     assert np.median(wrong) <= 0.08
     assert wrong.mean() <= 0.11
     gpus = np.abs(power_fit.cross_validate(activity, by_gpu) / activity.measured_w - 1.0)[at_work]
-    assert np.median(gpus) <= 0.13
-    assert gpus.mean() <= 0.17
+    assert np.median(gpus) <= 0.15
+    assert gpus.mean() <= 0.19
 
 
 def test_the_files_are_near_a_fit_on_a_quarter_of_the_rows(activity: Activity) -> None:

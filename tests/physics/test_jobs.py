@@ -1,0 +1,46 @@
+"""Jobs: samples a second and draw from what a sample takes, on any card."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenmill.errors import NoPeak
+from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
+
+NET = Job(flop=2e10, memory_bytes=1e9, load=0.8, host_s=0.03, host_sample_s=1e-5, waiting=0.2)
+positive = st.floats(1e9, 1e16)
+
+
+@given(batch=st.floats(1.0, 1e4), flops=positive, bandwidth=positive, faster=st.floats(1.0, 10.0))
+def test_a_better_card_is_never_slower(
+    batch: float, flops: float, bandwidth: float, faster: float
+) -> None:
+    step_s, gpu_s = batch_seconds(NET, batch, flops, bandwidth)
+    assert step_s >= max(gpu_s, NET.host_s)
+    for better in ((flops * faster, bandwidth), (flops, bandwidth * faster)):
+        assert batch_seconds(NET, batch, *better)[0] <= step_s * (1 + 1e-12)
+
+
+def test_large_batches_hide_the_host_and_small_ones_wait_for_it() -> None:
+    rates = [b / float(batch_seconds(NET, b, 1e13, 1e12)[0]) for b in (1.0, 8.0, 64.0, 512.0)]
+    assert rates == sorted(rates)
+    step_s, gpu_s = batch_seconds(NET, 512.0, 1e13, 1e12)
+    assert gpu_s == pytest.approx(step_s, rel=0.01)
+    assert float(batch_seconds(NET, 1.0, 1e15, 1e14)[0]) == pytest.approx(NET.host_s, rel=0.01)
+
+
+def test_the_draw_lies_between_idle_and_what_the_job_asks() -> None:
+    watts = [float(wanted_w(NET, busy, 50.0, 300.0)) for busy in (0.0, 0.5, 1.0)]
+    assert watts == sorted(watts)
+    assert watts[0] == pytest.approx(50.0 + 0.2 * 0.8 * 250.0)
+    assert watts[2] == pytest.approx(50.0 + 0.8 * 250.0)
+
+
+def test_formats_go_by_what_a_card_multiplies() -> None:
+    assert peak({"fp32": 1.0, "tf32": 8.0}, "train") == 8.0
+    assert peak({"fp32": 1.0, "fp16": 8.0}, "train") == 1.0
+    assert peak({"fp32": 1.0, "fp16": 8.0, "int8": 16.0}, "infer") == 16.0
+    with pytest.raises(NoPeak):
+        peak({"fp64": 1.0}, "half")
