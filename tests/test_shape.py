@@ -22,8 +22,8 @@ MAX_LINES = 450
 # The whole public interface. A name enters or leaves tokenmill only by a change here.
 PUBLIC_NAMES = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "buy", "calibrate", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "hall",
-    "model", "plan", "score", "simulate", "system", "units",
+    "accelerator", "buy", "calibrate", "can_run", "cost_of", "errors", "estimate", "fleet",
+    "growth", "hall", "model", "plan", "score", "simulate", "system", "units",
 ]  # fmt: skip
 
 FLOORS = {

@@ -75,8 +75,8 @@ _PUBLIC = {
 
 __all__ = [
     "Fit", "Option", "Outcome", "Plan", "Question", "Refusal", "Score", "Simulated",
-    "accelerator", "buy", "calibrate", "can_run", "cost_of", "errors", "estimate", "fleet", "growth", "hall",
-    "model", "plan", "score", "simulate", "system", "units",
+    "accelerator", "buy", "calibrate", "can_run", "cost_of", "errors", "estimate", "fleet",
+    "growth", "hall", "model", "plan", "score", "simulate", "system", "units",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ Reference: Dunn, Wasserman, Ramdas 2023, doi:10.1080/01621459.2022.2060112.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,26 +68,33 @@ def quantiles(values: Floats, weight: Floats, level: float) -> tuple[float, floa
     return float(low[0]), float(low[1]), float(high[0])
 
 
-def _band(rows: Residuals, groups: Names) -> Band:
-    """The band at the level whose left-out groups are covered as wanted; it holds its prediction.
+def _band(rows: Residuals, groupings: Sequence[Names]) -> Band:
+    """The band at the level whose left-out groups are covered as wanted, over all ways to group;
+    it holds its prediction.
 
-    Where there is a single group, models are left out instead.
+    Where nothing can be left out, models are.
     """
-    if len(np.unique(groups)) < 2:
-        groups = rows.model
+    usable = [groups for groups in groupings if len(np.unique(groups)) >= 2]
+    usable = usable or [groups for groups in (rows.model,) if len(np.unique(groups)) >= 2]
     level = 0.9
-    if len(np.unique(groups)) >= 2:
+    if usable:
         # held by blocks of rows and by rows: neither long sweeps nor short ones decide alone
-        held = [coverage(rows.log, w, groups, _LEVELS) for w in (rows.weight, rows.weight**0)]
-        enough = 0.5 * (held[0] + held[1]) >= _TARGET
+        held = np.mean(
+            [coverage(rows.log, weight, groups, _LEVELS) for groups in usable
+             for weight in (rows.weight, rows.weight**0)], axis=0,
+        )  # fmt: skip
+        enough = held >= _TARGET
         level = float(_LEVELS[np.argmax(enough)]) if enough.any() else float(_LEVELS[-1])
     low, middle, high = np.exp(quantiles(rows.log, rows.weight, level))
     return Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
 
 
-def _groups(rows: Residuals, near: Distance) -> Names:
-    """What is left out together: a publication's rows of a GPU; or a GPU, whoever measured it."""
-    return rows.source if near == "measured" else rows.gpu
+def _groupings(rows: Residuals, near: Distance) -> tuple[Names, ...]:
+    """What is left out together: a publication, or its rows of a GPU; a GPU or a model, whoever
+    measured it."""
+    if near == "measured":
+        return rows.source, rows.publication
+    return rows.gpu, rows.model
 
 
 def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
@@ -114,7 +121,7 @@ def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
 
 def _three(rows: Residuals, factor: float) -> dict[Distance, Cell]:
     """The bands of a cell at each distance; farther ones are never narrower."""
-    by_source, by_gpu = (_band(rows, _groups(rows, near)) for near in DISTANCES[:2])
+    by_source, by_gpu = (_band(rows, _groupings(rows, near)) for near in DISTANCES[:2])
     wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
     bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
     count = len(np.unique(rows.source))
@@ -131,7 +138,7 @@ def _farther(rows: Residuals, far: Residuals) -> float:
     near = rows.where(np.array(same, dtype=bool))
     if near.log.size < _LEAST_ROWS:
         return 1.5
-    spread = [_band(x, x.gpu).spread for x in (far, near)]
+    spread = [_band(x, (x.gpu,)).spread for x in (far, near)]
     return float(np.clip(spread[0] / max(spread[1], 1e-6), 1.0, _WIDEST))
 
 
