@@ -7,8 +7,6 @@ a robust loss; ranges and errors come from leaving whole groups of rows out.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -248,11 +246,7 @@ def fit_line(
     own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
     spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
     measured = np.log([row.measured for row in rows])
-    alike = Counter((row.group("publication"), row.metric) for row in rows)
-    # a long table says less a row than a short one
-    trust = np.array([
-        row.trust / math.sqrt(alike[row.group("publication"), row.metric]) for row in rows
-    ])  # fmt: skip
+    trust = np.array([row.trust for row in rows])
 
     def wrong(x: Array) -> Array:
         return np.log(predicted(rows, tuned(np.exp(x), keys))) - measured

@@ -35,6 +35,7 @@ _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
 }
 # Versions of libraries below the engine, which some publications state instead of its own.
 _OTHERS = re.compile(r"(?:tensorrt|cuda|rocm|pytorch|cu|runtime)[ :-]?v?\d[\d.]*", re.IGNORECASE)
+_NAMED = re.compile(r"(?:llm|sglang|sgl-dev)\D{0,12}?(\d{1,2})\.(\d{1,2})", re.IGNORECASE)
 _VERSION = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})(?:\.\w|\D|$)")
 
 
@@ -131,7 +132,8 @@ def apart(joint: Engine) -> Engine:
 
 
 def _version(text: str) -> tuple[int, int] | None:
-    found = _VERSION.search(_OTHERS.sub("", text))
+    rest = _OTHERS.sub("", text)
+    found = _NAMED.search(rest) or _VERSION.search(rest)
     return (int(found[1]), int(found[2])) if found else None
 
 

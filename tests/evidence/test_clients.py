@@ -1,0 +1,80 @@
+"""Benchmark clients: whose habits a row has, and what they do to its predictions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tokenmill.evidence.clients import client_of, engine_named
+from tokenmill.evidence.held_out import GROUPS, held_out
+from tokenmill.evidence.points import Point, read_points
+from tokenmill.evidence.serving import predict_serving
+from tokenmill.placement.engines import engine
+from tokenmill.work.launches import launches
+from tokenmill.work.precision import weight_format
+from work.models import arch
+
+ROW = {
+    "publication": "InferenceX result database", "date": "2026-03-01", "gpu": "b200-sxm",
+    "n_gpus": "8", "model": "deepseek-r1", "weight_dtype": "fp8", "engine": "sglang", "tp": "8",
+    "isl_mean": "7372.8", "osl_mean": "921.6", "length_shape": "uniform", "load": "concurrency",
+    "concurrency": "32",
+}  # fmt: skip
+
+
+def row(**cells: str) -> Point:
+    return Point("rows.csv", 2, {**ROW, **cells})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("dynamo-trt", "tensorrt-llm"), ("mori-sglang", "sglang"), ("vLLM", "vllm")],
+)  # fmt: skip
+def test_engines_are_known_by_the_names_of_publications(name: str, meant: str) -> None:
+    assert engine_named(name) == meant
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [
+        ("rocm/7.0:rocm7.0_ubuntu_22.04_vllm_0.10.1_instinct", "engine-vllm-sync"),
+        ("vllm/vllm-openai:v0.15.1", "engine-vllm"),
+        ("0.6.3", "engine-vllm-v0"),
+    ],
+)  # fmt: skip
+def test_an_image_tells_the_version_of_its_engine(version: str, line: str) -> None:
+    assert engine("vllm", version).record.slug == line
+
+
+def test_habits_of_a_year_end_with_it() -> None:
+    stalled, later = client_of(row(date="2025-12-01"), "blackwell"), client_of(row(), "blackwell")
+    assert stalled.compile_s > 10.0 * max(later.compile_s, 1.0)
+    slow, fast = predict_serving(row(date="2025-12-01")), predict_serving(row())
+    assert slow["ttft_p99_s"] - fast["ttft_p99_s"] == pytest.approx(stalled.compile_s, rel=0.05)
+    assert slow["ttft_p50_s"] == pytest.approx(fast["ttft_p50_s"], rel=0.05)
+
+
+def test_ranks_that_wait_for_each_other_answer_later() -> None:
+    cells = {"engine": "tensorrt-llm", "ep": "8"}
+    alone = predict_serving(row(**cells))
+    ranks = predict_serving(row(**cells, dp_attention="true"))
+    assert ranks["ttft_p50_s"] > 2.0 * alone["ttft_p50_s"]
+
+
+def test_latent_attention_and_experts_launch_more_kernels_a_layer() -> None:
+    block, plain = weight_format("fp8_block"), weight_format("bf16")
+    each = {slug: launches(arch(slug), plain) / arch(slug).layer_count
+            for slug in ("qwen3-8b", "deepseek-r1")}  # fmt: skip
+    assert each["deepseek-r1"] > 2.0 * each["qwen3-8b"]
+    assert launches(arch("deepseek-r1"), block) > launches(arch("deepseek-r1"), plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", GROUPS)
+def test_every_row_is_predicted_without_its_group(shared: Path, by: str) -> None:
+    points = list(read_points(shared / "measurements" / "serving_aic_sample.csv"))[::12]
+    told = list(held_out(points, by))
+    assert sorted(point.id for point, _ in told) == sorted(point.id for point in points)
+    assert all(math.isfinite(one["tpot_mean_s"]) for _, one in told)
