@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,7 +99,7 @@ def main() -> None:
     largest = int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000
     limits = Scheduling(token_budget=8192, max_sequences=256, kv_blocks=30_000)
     one = Pool("one", table(), limits)
-    cached = Scheduling(8192, 256, 60_000, prefix_cache=True)
+    cached = replace(limits, prefix_cache=True)
     fleet = Pool("fleet", table(), cached, replicas=64, router=Router.LEAST_OUTSTANDING)
     print("requests played a second of CPU time, one core")
     compare("chat, chunked prefill, KV blocks, half loaded", chat(500_000, 6.0), one, 3)

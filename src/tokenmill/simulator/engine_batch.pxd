@@ -1,32 +1,32 @@
 cimport cython
 
 from tokenmill.simulator.engine_order cimport Ladder
+from tokenmill.simulator.engine_room cimport Room
 
 cdef int NOBODY
 
 
 @cython.final
 cdef class Batch:
-    cdef int seats
-    cdef double rate
-    cdef bint whole
-    cdef long long window
+    # what every event reads stands first
     cdef int count, decoders
-    cdef long long gain, step, clock
-    cdef double written_sum, inside_sum
-    cdef int inside
-    cdef int[::1] free
-    cdef int[::1] request
-    cdef int[::1] before
-    cdef int[::1] after
-    cdef int oldest, newest
-    cdef int[::1] tokens
-    cdef long long[::1] from_clock
-    cdef long long[::1] from_step
-    cdef double credit_j
-    cdef double[::1] credit_from
+    cdef long long step, clock, gain
+    cdef double written_sum, rate, credit_j
     cdef Ladder ends
     cdef Ladder crossings
+    cdef bint whole
+    cdef int oldest, newest, seats, inside
+    cdef long long window
+    cdef double inside_sum
+    cdef int* request
+    cdef int* free
+    cdef int* before
+    cdef int* after
+    cdef int* tokens
+    cdef long long* from_clock
+    cdef long long* from_step
+    cdef double* credit_from
+    cdef Room room
 
     @cython.locals(seat=int)
     cdef int sit(self, int request) noexcept nogil

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenmill.simulator.engine_order import Ladder, floats, ints
+from tokenmill.simulator.engine_order import Ladder
+from tokenmill.simulator.engine_room import Room
 
 __all__ = ["Batch"]
 
@@ -22,10 +23,11 @@ class Batch:
     """Seats, and sums over the sequences that decode.
 
     Parameters: seats [count]; rate [tokens] that a decoding sequence gains in a step, a multiple
-    of 1/65536 so that its multiples are exact; window [tokens], 0 for none.
+    of 1/65536 so that its multiples are exact; window [tokens], 0 for none; room.
     """
 
-    def __init__(self, seats: int, rate: float, window: int) -> None:
+    def __init__(self, seats: int, rate: float, window: int, room: Room) -> None:
+        self.room = room
         self.seats = seats
         self.rate = rate
         self.whole = rate == 1.0
@@ -39,19 +41,19 @@ class Batch:
         self.written_sum = 0.0
         self.inside = 0
         self.inside_sum = 0.0
-        self.free = ints(np.arange(seats, dtype=np.int32)[::-1].copy())
-        self.request = ints(np.full(seats, NOBODY, np.int32))
-        self.before = ints(np.full(seats, NOBODY, np.int32))
-        self.after = ints(np.full(seats, NOBODY, np.int32))
+        self.free = self.room.ints(np.arange(seats)[::-1])
+        self.request = self.room.ints(np.full(seats, NOBODY))
+        self.before = self.room.ints(np.full(seats, NOBODY))
+        self.after = self.room.ints(np.full(seats, NOBODY))
         self.oldest = NOBODY
         self.newest = NOBODY
-        self.tokens = ints(np.zeros(seats, np.int32))
-        self.from_clock = ints(np.zeros(seats, np.int64))
-        self.from_step = ints(np.zeros(seats, np.int64))
+        self.tokens = self.room.ints(np.zeros(seats))
+        self.from_clock = self.room.longs(np.zeros(seats))
+        self.from_step = self.room.longs(np.zeros(seats))
         self.credit_j = 0.0
-        self.credit_from = floats(np.zeros(seats))
-        self.ends = Ladder(seats)
-        self.crossings = Ladder(seats)
+        self.credit_from = self.room.floats(np.zeros(seats))
+        self.ends = Ladder(seats, room)
+        self.crossings = Ladder(seats, room)
 
     def sit(self, request: int) -> int:
         """Give a request a seat; there must be one."""

@@ -1,11 +1,14 @@
 cimport cython
 
+from tokenmill.simulator.engine_room cimport Room
+
 cdef int TIMED_OUT
 cdef int NEVER
 
 
 @cython.final
 cdef class Book:
+    cdef Room room
     cdef readonly int count
     cdef double[::1] arrival
     cdef const int[::1] prompt
@@ -38,8 +41,8 @@ cdef class Queue:
     cdef Book book
     cdef int classes
     cdef readonly int count
-    cdef int[::1] head
-    cdef int[::1] tail
+    cdef int* head
+    cdef int* tail
     @cython.locals(line=int)
     cdef int line(self, int request) noexcept nogil
     @cython.locals(line=int)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tokenmill.simulator.engine_order import floats, ints
+from tokenmill.simulator.engine_room import Room
 from tokenmill.simulator.policies import Status
 
 __all__ = ["Book", "Queue"]
@@ -31,6 +32,7 @@ class Book:
     """
 
     def __init__(self, columns: Mapping[str, Any], journal_rows: int = 0) -> None:
+        self.room = Room()
         self.count = len(columns["arrival_s"])
         self.arrival = floats(columns["arrival_s"])
         self.prompt = ints(columns["prompt_tokens"])
@@ -89,8 +91,8 @@ class Queue:
         self.book = book
         self.classes = classes
         self.count = 0
-        self.head = ints(np.full(classes, NEVER, np.int32))
-        self.tail = ints(np.full(classes, NEVER, np.int32))
+        self.head = self.book.room.ints(np.full(classes, NEVER))
+        self.tail = self.book.room.ints(np.full(classes, NEVER))
 
     def line(self, request: int) -> int:
         """The line where a request waits."""

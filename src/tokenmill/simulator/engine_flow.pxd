@@ -4,6 +4,7 @@ from tokenmill.simulator.engine_book cimport Book, Queue
 from tokenmill.simulator.engine_order cimport Later, Order
 from tokenmill.simulator.engine_replica cimport Replica
 from tokenmill.simulator.engine_service cimport Service
+from tokenmill.simulator.engine_table cimport Table
 
 cdef double INF
 cdef int NOBODY

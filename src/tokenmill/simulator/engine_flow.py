@@ -13,6 +13,7 @@ from tokenmill.simulator.engine_book import Book
 from tokenmill.simulator.engine_order import Later, Order, floats, ints
 from tokenmill.simulator.engine_replica import Replica
 from tokenmill.simulator.engine_service import Service
+from tokenmill.simulator.engine_table import Table
 from tokenmill.simulator.policies import Event, Phase, Pool, Status
 
 __all__ = ["Flow"]
@@ -73,10 +74,11 @@ class Flow:
         for number, pool in enumerate(pools):
             service = Service(number, pool, len(owners), self.book, index, seed)
             self.services.append(service)
+            table = Table(pool)
             slowness = list(pool.slowness) + [1.0] * pool.most_replicas
             for place in range(pool.most_replicas):
                 self.replicas.append(
-                    Replica(len(owners), self.book, pool, slowness[place], service.gaps)
+                    Replica(len(owners), self.book, pool, table, slowness[place], service.gaps)
                 )
                 owners.append(number)
         self.pools, self.count = len(pools), len(owners)

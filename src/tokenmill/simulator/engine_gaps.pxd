@@ -1,5 +1,6 @@
 cimport cython
 
+from tokenmill.simulator.engine_room cimport Room
 from tokenmill.simulator.engine_stretch cimport Stretch
 
 cdef double INF, SHORTEST_GAP_S, IN_TIME
@@ -29,8 +30,9 @@ cdef class Rhythm:
     cdef Gaps gaps
     cdef double pulse
     cdef int late
-    cdef int[::1] late_seat
-    cdef double[::1] last_s
+    cdef int* late_seat
+    cdef double* last_s
+    cdef Room room
     cdef void join(self, int seat, double last_s, bint alone) noexcept nogil
     @cython.locals(place=int)
     cdef double leave(self, int seat) noexcept nogil

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.simulator.engine_order import floats, ints
+from tokenmill.simulator.engine_room import Room
 from tokenmill.simulator.engine_stretch import Stretch
 
 __all__ = ["Gaps", "Rhythm"]
@@ -98,12 +99,13 @@ class Rhythm:
     Most made it together, at `pulse`; those who joined at another time are late, once.
     """
 
-    def __init__(self, seats: int, gaps: Gaps) -> None:
+    def __init__(self, seats: int, gaps: Gaps, room: Room) -> None:
+        self.room = room
         self.gaps = gaps
         self.pulse = 0.0
         self.late = 0
-        self.late_seat = ints(np.zeros(seats, np.int32))
-        self.last_s = floats(np.full(seats, IN_TIME))
+        self.late_seat = self.room.ints(np.zeros(seats))
+        self.last_s = self.room.floats(np.full(seats, IN_TIME))
 
     def join(self, seat: int, last_s: float, alone: bool) -> None:
         """A sequence that made its last token at last_s decodes from now on."""

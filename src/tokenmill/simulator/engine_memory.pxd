@@ -2,27 +2,22 @@ cimport cython
 
 from tokenmill.simulator.engine_book cimport Book
 
-cdef int NONE
+cdef int NONE, NAME, OLDER, NEWER, NEXT, CELLS
 
 
 @cython.final
 cdef class Memory:
+    # what every event reads stands first
+    cdef int block, growing, mark, oldest, newest, free
+    cdef readonly long long total, held, grown, active, idle
+    cdef long long leaf, span, cold
+    cdef int* residues
     cdef Book book
-    cdef readonly long long total, held, grown, evicted
-    cdef long long leaf, span
-    cdef int block, growing, mark
-    cdef int[::1] residues
-    cdef readonly long long active, idle
-    cdef long long cold, mask
-    cdef int[::1] head
-    cdef int fold
-    cdef int[::1] name
-    cdef int[::1] users
-    cdef int[::1] older
-    cdef int[::1] newer
-    cdef int[::1] next
-    cdef int[::1] free
-    cdef int free_count, oldest, newest
+    cdef long long mask
+    cdef int fold, entries
+    cdef readonly long long evicted
+    cdef int* head
+    cdef int* cells
 
     cdef long long blocks(self, long long tokens) noexcept nogil
     cdef long long available(self) noexcept nogil
@@ -53,6 +48,8 @@ cdef class Memory:
     cdef void unshare(self, int request, long long count) noexcept nogil
     @cython.locals(place=int)
     cdef void lose_all(self) noexcept nogil
+    @cython.locals(entry=int)
+    cdef void _free_all(self) noexcept nogil
     cdef void _use(self, int entry) noexcept nogil
     cdef inline long long _place(self, long long name) noexcept nogil
     @cython.locals(entry=int)

@@ -13,11 +13,14 @@ from __future__ import annotations
 import numpy as np
 
 from tokenmill.simulator.engine_book import Book
-from tokenmill.simulator.engine_order import ints
 
 __all__ = ["Memory"]
 
 NONE = -1
+# the cells of an entry, so few that many fit into a cache: its name; the next older and the next
+# newer one that nobody uses, or in place of the older one -1 less those who use it; the next one
+# listed at the same head, or free. An entry is known by its first cell.
+NAME, OLDER, NEWER, NEXT, CELLS = 0, 1, 2, 3, 4
 
 
 class Memory:
@@ -38,25 +41,22 @@ class Memory:
         self.growing = 0
         # the residue of those who need a block next
         self.mark = 0
-        self.residues = ints(np.zeros(block, np.int32))
+        self.residues = self.book.room.ints(np.zeros(block))
         self.active = 0
         self.idle = 0
         self.cold = 0
         self.evicted = 0
         entries = total // self.span + 1 if self.span else 0
         heads = 1
-        while heads < entries:
+        while heads < 2 * entries:
             heads *= 2
         self.mask = heads - 1
-        self.head = ints(np.full(heads, NONE, np.int32))
+        self.head = self.book.room.ints(np.full(heads, NONE))
         self.fold = heads.bit_length() - 1
-        self.name = ints(np.zeros(entries, np.int32))
-        self.users = ints(np.zeros(entries, np.int32))
-        self.older = ints(np.zeros(entries, np.int32))
-        self.newer = ints(np.zeros(entries, np.int32))
-        self.next = ints(np.zeros(entries, np.int32))
-        self.free = ints(np.arange(entries, dtype=np.int32))
-        self.free_count = entries
+        self.cells = self.book.room.ints(np.zeros(entries * CELLS))
+        self.entries = entries
+        self.free = NONE
+        self._free_all()
         self.oldest = NONE
         self.newest = NONE
 
@@ -175,7 +175,7 @@ class Memory:
             if entry == NONE:
                 return found
             self.book.entries[start + found] = entry
-            if self.users[entry] == 0:
+            if self.cells[entry + OLDER] >= NONE:
                 self.cold += 1
         return most
 
@@ -196,7 +196,7 @@ class Memory:
             entry = self._find(self.book.ids[place])
             if entry == NONE:
                 entry = self._enter(self.book.ids[place])
-                self.users[entry] = 1
+                self.cells[entry + OLDER] = NONE - 1
                 self.active += 1
             else:
                 self._use(entry)
@@ -208,8 +208,8 @@ class Memory:
         # the last entry becomes unused first, so that a prefix is forgotten from its end
         for place in range(start + count - 1, start - 1, -1):
             entry = self.book.entries[place]
-            self.users[entry] -= 1
-            if self.users[entry] == 0:
+            self.cells[entry + OLDER] += 1
+            if self.cells[entry + OLDER] == NONE:
                 self._link(entry)
                 self.active -= 1
                 self.idle += 1
@@ -220,16 +220,21 @@ class Memory:
         self.oldest = self.newest = NONE
         for place in range(self.mask + 1):
             self.head[place] = NONE
-        self.free_count = len(self.free)
-        for place in range(self.free_count):
-            self.free[place] = place
+        self._free_all()
+
+    def _free_all(self) -> None:
+        self.free = NONE
+        for entry in range(self.entries):
+            self.cells[entry * CELLS + NEXT] = self.free
+            self.free = entry * CELLS
 
     def _use(self, entry: int) -> None:
-        if self.users[entry] == 0:
+        if self.cells[entry + OLDER] >= NONE:
             self._unlink(entry)
             self.idle -= 1
             self.active += 1
-        self.users[entry] += 1
+            self.cells[entry + OLDER] = NONE
+        self.cells[entry + OLDER] -= 1
 
     def _place(self, name: int) -> int:
         """Where the entries of a name are listed: names in a row stand in a row."""
@@ -237,16 +242,16 @@ class Memory:
 
     def _find(self, name: int) -> int:
         entry = self.head[self._place(name)]
-        while entry != NONE and self.name[entry] != name:
-            entry = self.next[entry]
+        while entry != NONE and self.cells[entry + NAME] != name:
+            entry = self.cells[entry + NEXT]
         return entry
 
     def _enter(self, name: int) -> int:
         place = self._place(name)
-        self.free_count -= 1
-        entry = self.free[self.free_count]
-        self.name[entry] = name
-        self.next[entry] = self.head[place]
+        entry = self.free
+        self.free = self.cells[entry + NEXT]
+        self.cells[entry + NAME] = name
+        self.cells[entry + NEXT] = self.head[place]
         self.head[place] = entry
         return entry
 
@@ -255,33 +260,33 @@ class Memory:
         self._unlink(gone)
         self.idle -= 1
         self.evicted += 1
-        place = self._place(self.name[gone])
+        place = self._place(self.cells[gone + NAME])
         entry = self.head[place]
         if entry == gone:
-            self.head[place] = self.next[gone]
+            self.head[place] = self.cells[gone + NEXT]
         else:
-            while self.next[entry] != gone:
-                entry = self.next[entry]
-            self.next[entry] = self.next[gone]
-        self.free[self.free_count] = gone
-        self.free_count += 1
+            while self.cells[entry + NEXT] != gone:
+                entry = self.cells[entry + NEXT]
+            self.cells[entry + NEXT] = self.cells[gone + NEXT]
+        self.cells[gone + NEXT] = self.free
+        self.free = gone
 
     def _link(self, entry: int) -> None:
-        self.older[entry] = self.newest
-        self.newer[entry] = NONE
+        self.cells[entry + OLDER] = self.newest
+        self.cells[entry + NEWER] = NONE
         if self.newest == NONE:
             self.oldest = entry
         else:
-            self.newer[self.newest] = entry
+            self.cells[self.newest + NEWER] = entry
         self.newest = entry
 
     def _unlink(self, entry: int) -> None:
-        before, after = self.older[entry], self.newer[entry]
+        before, after = self.cells[entry + OLDER], self.cells[entry + NEWER]
         if before == NONE:
             self.oldest = after
         else:
-            self.newer[before] = after
+            self.cells[before + NEWER] = after
         if after == NONE:
             self.newest = before
         else:
-            self.older[after] = before
+            self.cells[after + OLDER] = before

@@ -1,5 +1,7 @@
 cimport cython
 
+from tokenmill.simulator.engine_room cimport Room
+
 cdef double INF
 cdef long long NEVER
 
@@ -43,10 +45,11 @@ cdef class Later:
 cdef class Ladder:
     cdef readonly int size
     cdef long long entered, least
-    cdef int[::1] heap
-    cdef int[::1] place
-    cdef long long[::1] key
-    cdef long long[::1] rank
+    cdef int* heap
+    cdef int* place
+    cdef long long* key
+    cdef long long* rank
+    cdef Room room
     cdef int first(self) noexcept nogil
     cdef void push(self, int seat, long long key) noexcept nogil
     @cython.locals(spot=int, moved=int, child=int, below=int)

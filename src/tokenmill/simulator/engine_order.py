@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tokenmill.simulator.engine_room import Room
+
 __all__ = ["Ladder", "Later", "Order", "floats", "ints"]
 
 INF = float("inf")
@@ -175,14 +177,15 @@ class Ladder:
     first key.
     """
 
-    def __init__(self, seats: int) -> None:
+    def __init__(self, seats: int, room: Room) -> None:
+        self.room = room
         self.size = 0
         self.entered = 0
         self.least = NEVER
-        self.heap = ints(np.zeros(seats, np.int32))
-        self.place = ints(np.full(seats, -1, np.int32))
-        self.key = ints(np.zeros(seats, np.int64))
-        self.rank = ints(np.zeros(seats, np.int64))
+        self.heap = self.room.ints(np.zeros(seats))
+        self.place = self.room.ints(np.full(seats, -1))
+        self.key = self.room.longs(np.zeros(seats))
+        self.rank = self.room.longs(np.zeros(seats))
 
     def first(self) -> int:
         """The seat that comes first; there must be one."""

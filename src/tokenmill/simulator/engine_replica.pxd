@@ -15,24 +15,22 @@ cdef int CARRIED, DONE, FIRST_TOKEN, FINISHED
 
 @cython.final
 cdef class Replica:
-    cdef int index
-    cdef Book book
-    cdef Gaps gaps
+    # what every event reads stands first
+    cdef bint busy, hands_off
+    cdef int index, left
     cdef readonly Scheduler scheduler
-    cdef Queue queue
+    cdef Stretch stretch
     cdef Batch batch
+    cdef Queue queue
     cdef readonly Memory memory
     cdef Table table
-    cdef Stretch stretch
-    cdef double limit_w
-    cdef bint hands_off, busy
-    cdef double natural_j
-    cdef double[::1] own_j
-    cdef int left
-    cdef int[::1] left_request
-    cdef readonly long long steps
+    cdef Book book
     cdef readonly double work_j, busy_s, idle_s
-    cdef double idle_from
+    cdef double idle_from, limit_w, slowness, token_j, sequence_j, natural_j
+    cdef readonly long long steps
+    cdef Gaps gaps
+    cdef int* left_request
+    cdef double* own_j
     cdef readonly double[::1] bound_s
 
     cdef bint can_hold(self, int request) noexcept nogil
@@ -40,15 +38,16 @@ cdef class Replica:
     cdef bint reconsider(self, int request, double now) noexcept nogil
     @cython.locals(steps="long long")
     cdef void begin(self, double now) noexcept nogil
-    @cython.locals(seconds=double, joules=double, chunk=int, size="long long", context="long long")
+    @cython.locals(
+        seconds=double, joules=double, chunk=int, size="long long", context="long long",
+        decoding=int, chunks=int, tokens="long long")
     cdef void price(self) noexcept nogil
     @cython.locals(now=double, steps="long long", decoding=int, joules=double, chunk=int)
     cdef void finish(self) noexcept nogil
     @cython.locals(
-        in_step="long long", sequences=int, token_j=double, each_j=double,
-        total_j=double, share_j=double, chunk=int, request=int)
+        sequences=int, each_j=double, total_j=double, share_j=double, chunk=int, request=int)
     cdef double book_chunks(self, double joules) noexcept nogil
-    @cython.locals(seat=int, total="long long", request=int)
+    @cython.locals(seat=int, computed=int, total="long long", request=int)
     cdef void end_chunk(self, int chunk, double now) noexcept nogil
     @cython.locals(request=int)
     cdef void complete(self, int seat, double now) noexcept nogil

@@ -14,7 +14,7 @@ import numpy as np
 
 from tokenmill.simulator.engine_book import Book
 from tokenmill.simulator.engine_gaps import Gaps
-from tokenmill.simulator.engine_order import floats, ints
+from tokenmill.simulator.engine_order import floats
 from tokenmill.simulator.engine_scheduler import Scheduler
 from tokenmill.simulator.engine_stretch import Stretch
 from tokenmill.simulator.engine_table import Table
@@ -32,11 +32,13 @@ BOUNDS = len(Bound)
 class Replica:
     """An engine on its GPUs.
 
-    Parameters: index, of the replica in the fleet; book; pool; slowness [1]; gaps, where the
-    times between tokens are counted.
+    Parameters: index, of the replica in the fleet; book; pool; table of the pool; slowness [1], a
+    factor on all times of it; gaps, where the times between tokens are counted.
     """
 
-    def __init__(self, index: int, book: Book, pool: Pool, slowness: float, gaps: Gaps) -> None:
+    def __init__(
+        self, index: int, book: Book, pool: Pool, table: Table, slowness: float, gaps: Gaps
+    ) -> None:
         seats = pool.scheduling.max_sequences
         self.index = index
         self.book = book
@@ -45,15 +47,18 @@ class Replica:
         self.queue = self.scheduler.queue
         self.batch = self.scheduler.batch
         self.memory = self.scheduler.memory
-        self.table = Table(pool, slowness)
+        self.table = table
+        self.slowness = slowness
         self.stretch = Stretch()
         self.limit_w = pool.power_limit_w
         self.hands_off = pool.handoff is not None
         self.busy = False
+        self.token_j = 0.0
+        self.sequence_j = 0.0
         self.natural_j = 0.0
-        self.own_j = floats(np.zeros(seats))
+        self.own_j = self.book.room.floats(np.zeros(seats))
         self.left = 0
-        self.left_request = ints(np.zeros(seats, np.int32))
+        self.left_request = self.book.room.ints(np.zeros(seats))
         self.steps = 0
         self.work_j = 0.0
         self.busy_s = 0.0
@@ -106,11 +111,15 @@ class Replica:
             self.own_j[chunk] = self.table.priced_j
             seconds += self.table.priced_s
             joules += self.table.priced_j
+        decoding, chunks = self.scheduler.decoding, self.scheduler.chunks
+        tokens = self.scheduler.chunk_tokens
         self.table.price(
-            self.stretch, self.batch, self.scheduler.decoding, self.scheduler.chunks,
-            self.scheduler.chunk_tokens, seconds, joules,
-        )  # fmt: skip
-        self.natural_j = self.stretch.step_j
+            self.stretch, self.batch, decoding, chunks, tokens, seconds, joules, self.slowness
+        )
+        if chunks > 0:
+            self.token_j = self.table.token_j(tokens + decoding * self.scheduler.verified)
+            self.sequence_j = self.table.sequences_j(decoding + chunks)
+            self.natural_j = self.stretch.step_j
         if self.scheduler.extra_s > 0.0:
             self.stretch.step_s += self.scheduler.extra_s
             self.stretch.step_j += self.table.idle_w * self.scheduler.extra_s
@@ -145,13 +154,11 @@ class Replica:
 
         Parameters: joules [J] of the step. Returns: what the prompts got [J].
         """
-        in_step = self.scheduler.chunk_tokens + self.scheduler.decoding * self.scheduler.verified
         sequences = self.scheduler.chunks + self.scheduler.decoding
-        token_j = self.table.linear_j[in_step] / in_step
-        each_j = (self.table.sequence_j[sequences] + joules - self.natural_j) / sequences
+        each_j = (self.sequence_j + joules - self.natural_j) / sequences
         total_j = 0.0
         for chunk in range(self.scheduler.chunks):
-            share_j = self.own_j[chunk] + self.scheduler.chunk_size[chunk] * token_j + each_j
+            share_j = self.own_j[chunk] + self.scheduler.chunk_size[chunk] * self.token_j + each_j
             request = self.batch.request[self.scheduler.chunk_seat[chunk]]
             self.book.energy[request] += share_j
             total_j += share_j
@@ -160,10 +167,11 @@ class Replica:
     def end_chunk(self, chunk: int, now: float) -> None:
         """A chunk is computed; at the end of its prompt it has made a token."""
         seat = self.scheduler.chunk_seat[chunk]
-        self.scheduler.computed[seat] += self.scheduler.chunk_size[chunk]
+        computed = self.scheduler.computed[seat] + self.scheduler.chunk_size[chunk]
+        self.scheduler.computed[seat] = computed
         request = self.batch.request[seat]
         total = self.scheduler.total(request)
-        if self.scheduler.computed[seat] < total:
+        if computed < total:
             self.scheduler.partial = seat
             return
         if self.scheduler.partial == seat:

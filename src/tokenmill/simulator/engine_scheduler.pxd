@@ -13,27 +13,26 @@ cdef int SCHEDULED, PREEMPTED
 
 @cython.final
 cdef class Scheduler:
-    cdef int index
+    # what every event reads stands first
+    cdef int bound, decoding, chunks, partial
+    cdef bint open, swaps, mixed, chunked, reserves, refills
+    cdef int max_sequences, verified
+    cdef long long chunk_tokens, token_budget
+    cdef double extra_s
     cdef Book book
     cdef Queue queue
     cdef Batch batch
     cdef Memory memory
     cdef Rhythm rhythm
-    cdef long long token_budget, watermark
-    cdef int max_sequences, verified, most_gain
-    cdef double swap_token_s
-    cdef bint swaps, mixed, chunked, reserves, refills
-    cdef bint open
-    cdef int partial
-    cdef int[::1] computed
-    cdef int[::1] shared
-    cdef int[::1] residue
-    cdef int bound, decoding, chunks
-    cdef double extra_s
-    cdef long long chunk_tokens
-    cdef int[::1] chunk_seat
-    cdef int[::1] chunk_size
     cdef readonly long long prefill_tokens, cached_tokens, preemptions
+    cdef long long watermark
+    cdef double swap_token_s
+    cdef int most_gain, index
+    cdef int* chunk_seat
+    cdef int* chunk_size
+    cdef int* computed
+    cdef int* shared
+    cdef int* residue
 
     @cython.locals(output="long long")
     cdef long long most_tokens(self, int request) noexcept nogil

@@ -16,7 +16,6 @@ from tokenmill.simulator.engine_batch import Batch
 from tokenmill.simulator.engine_book import Book, Queue
 from tokenmill.simulator.engine_gaps import Gaps, Rhythm
 from tokenmill.simulator.engine_memory import Memory
-from tokenmill.simulator.engine_order import ints
 from tokenmill.simulator.policies import Bound, Event, Pool, Preemption, Status
 
 __all__ = ["Scheduler"]
@@ -43,10 +42,12 @@ class Scheduler:
         self.index = index
         self.book = book
         self.queue = Queue(book, wanted.priorities)
-        self.batch = Batch(seats, wanted.tokens_per_step, int(pool.table.window_tokens))
+        self.batch = Batch(
+            seats, wanted.tokens_per_step, int(pool.table.window_tokens), self.book.room
+        )
         leaf = book.leaf if wanted.prefix_cache else 0
         self.memory = Memory(book, wanted.kv_blocks, wanted.block_tokens, leaf)
-        self.rhythm = Rhythm(seats, gaps)
+        self.rhythm = Rhythm(seats, gaps, self.book.room)
         self.token_budget, self.max_sequences = wanted.token_budget, seats
         self.verified = 1 + wanted.draft_tokens
         self.most_gain = ceil(wanted.tokens_per_step)
@@ -57,17 +58,17 @@ class Scheduler:
         self.reserves, self.refills = rule.reserves, rule.refills
         self.open = True
         self.partial = NOBODY
-        self.computed = ints(np.zeros(seats, np.int32))
-        self.shared = ints(np.zeros(seats, np.int32))
-        self.residue = ints(np.zeros(seats, np.int32))
+        self.computed = self.book.room.ints(np.zeros(seats))
+        self.shared = self.book.room.ints(np.zeros(seats))
+        self.residue = self.book.room.ints(np.zeros(seats))
 
         self.bound = NOTHING
         self.decoding = 0
         self.extra_s = 0.0
         self.chunks = 0
         self.chunk_tokens = 0
-        self.chunk_seat = ints(np.zeros(seats, np.int32))
-        self.chunk_size = ints(np.zeros(seats, np.int32))
+        self.chunk_seat = self.book.room.ints(np.zeros(seats))
+        self.chunk_size = self.book.room.ints(np.zeros(seats))
         self.prefill_tokens = self.cached_tokens = self.preemptions = 0
 
     def most_tokens(self, request: int) -> int:

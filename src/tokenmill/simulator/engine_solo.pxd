@@ -4,6 +4,7 @@ from tokenmill.simulator.engine_book cimport Book
 from tokenmill.simulator.engine_gaps cimport Gaps
 from tokenmill.simulator.engine_replica cimport Replica
 from tokenmill.simulator.engine_samples cimport Samples
+from tokenmill.simulator.engine_table cimport Table
 
 cdef double INF
 cdef int NOBODY, WAITING, REJECTED, SAW_ARRIVAL, SAW_REJECT, SAW_START

@@ -15,6 +15,7 @@ from tokenmill.simulator.engine_book import Book
 from tokenmill.simulator.engine_gaps import Gaps
 from tokenmill.simulator.engine_replica import Replica
 from tokenmill.simulator.engine_samples import Samples
+from tokenmill.simulator.engine_table import Table
 from tokenmill.simulator.policies import Event, Pool, Status, Stop
 
 try:
@@ -47,7 +48,7 @@ class Solo:
         self.book = Book(columns, journal_rows)
         self.gaps = Gaps()
         slowness = pool.slowness[place] if place < len(pool.slowness) else 1.0
-        self.replica = Replica(index, self.book, pool, slowness, self.gaps)
+        self.replica = Replica(index, self.book, pool, Table(pool), slowness, self.gaps)
         self.replica.power(True, 0.0)
         if journal_rows > 0:
             self.book.note(SAW_START, 0.0, NOBODY, index)

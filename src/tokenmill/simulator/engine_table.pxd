@@ -3,29 +3,28 @@ cimport cython
 from tokenmill.simulator.engine_batch cimport Batch
 from tokenmill.simulator.engine_stretch cimport Stretch
 
+cdef int LINEAR_S, LINEAR_J, BY_TOKENS
+cdef int SEQUENCE_S, SEQUENCE_J, CTX_S, CTX_J, WINDOW_S, WINDOW_J, BY_SEQUENCES
+
 
 @cython.final
 cdef class Table:
-    cdef const double[::1] linear_s
-    cdef const double[::1] linear_j
-    cdef const double[::1] sequence_s
-    cdef const double[::1] sequence_j
-    cdef const double[::1] decode_ctx_s
-    cdef const double[::1] decode_ctx_j
-    cdef const double[::1] decode_window_s
-    cdef const double[::1] decode_window_j
     cdef double chunk_s, chunk_j, pair_s, pair_j, window_pair_s, window_pair_j
     cdef long long window
     cdef readonly double idle_w
-    cdef double slowness, priced_s, priced_j
+    cdef double priced_s, priced_j
     cdef int verified
+    cdef const double[::1] tokens
+    cdef const double[::1] sequences
 
     cdef double pairs(self, long long tokens, long long context) noexcept nogil
     @cython.locals(growing="long long")
     cdef double windowed_pairs(self, long long tokens, long long context) noexcept nogil
     @cython.locals(pairs=double)
     cdef void price_chunk(self, long long tokens, long long context) noexcept nogil
-    @cython.locals(in_step="long long", contexts=double, windowed=double, grow=double)
+    @cython.locals(row="long long", contexts=double, windowed=double, grow=double)
     cdef void price(
         self, Stretch stretch, Batch batch, int decoders, int chunks, long long tokens,
-        double seconds, double joules) noexcept nogil
+        double seconds, double joules, double slowness) noexcept nogil
+    cdef double token_j(self, long long tokens) noexcept nogil
+    cdef double sequences_j(self, int sequences) noexcept nogil

@@ -15,31 +15,31 @@ from tokenmill.simulator.policies import Pool
 __all__ = ["Table"]
 
 
-class Table:
-    """Seconds and joules of steps of one replica.
+# what stands together in memory, as it is read together: of a number of tokens, of sequences
+LINEAR_S, LINEAR_J, BY_TOKENS = 0, 1, 2
+SEQUENCE_S, SEQUENCE_J, CTX_S, CTX_J, WINDOW_S, WINDOW_J, BY_SEQUENCES = 0, 1, 2, 3, 4, 5, 6
 
-    Parameters: pool; slowness [1], a factor on all seconds.
+
+class Table:
+    """Seconds and joules of steps of the replicas of a pool.
+
+    Parameters: pool.
     Raises: InputError where the StepTable is too short or holds a negative or no number.
     """
 
-    def __init__(self, pool: Pool, slowness: float) -> None:
+    def __init__(self, pool: Pool) -> None:
         steps, wanted = pool.table, pool.scheduling
-        tokens, sequences = wanted.token_budget, wanted.max_sequences
-        self.linear_s = _column(pool, "linear_s", tokens)
-        self.linear_j = _column(pool, "linear_j", tokens)
-        self.sequence_s = _column(pool, "sequence_s", sequences)
-        self.sequence_j = _column(pool, "sequence_j", sequences)
-        self.decode_ctx_s = _column(pool, "decode_ctx_s", sequences)
-        self.decode_ctx_j = _column(pool, "decode_ctx_j", sequences)
-        self.decode_window_s = _column(pool, "decode_window_s", sequences)
-        self.decode_window_j = _column(pool, "decode_window_j", sequences)
+        self.tokens = _columns(pool, wanted.token_budget, "linear_s", "linear_j")
+        self.sequences = _columns(
+            pool, wanted.max_sequences, "sequence_s", "sequence_j", "decode_ctx_s", "decode_ctx_j",
+            "decode_window_s", "decode_window_j",
+        )  # fmt: skip
         self.chunk_s, self.chunk_j = steps.prefill_chunk_s, steps.prefill_chunk_j
         self.pair_s, self.pair_j = steps.prefill_pair_s, steps.prefill_pair_j
         self.window_pair_s = steps.prefill_window_pair_s
         self.window_pair_j = steps.prefill_window_pair_j
         self.window = int(steps.window_tokens)
         self.idle_w = steps.idle_w
-        self.slowness = slowness
         self.priced_s = 0.0
         self.priced_j = 0.0
         self.verified = 1 + wanted.draft_tokens
@@ -65,46 +65,63 @@ class Table:
 
     def price(
         self, stretch: Stretch, batch: Batch, decoders: int, chunks: int, tokens: int,
-        seconds: float, joules: float,
+        seconds: float, joules: float, slowness: float,
     ) -> None:  # fmt: skip
         """Set the first step of a stretch and how it grows.
 
         Parameters: decoders [count] in the step, all of the batch or none; chunks [count] of
-        prefill with tokens [tokens], seconds [s] and joules [J] of their own.
+        prefill with tokens [tokens], seconds [s] and joules [J] of their own; slowness [1], a
+        factor on all seconds.
         """
-        in_step = tokens + decoders * self.verified
-        seconds += self.linear_s[in_step] + self.sequence_s[decoders + chunks]
-        joules += self.linear_j[in_step] + self.sequence_j[decoders + chunks]
+        row = (tokens + decoders * self.verified) * BY_TOKENS
+        seconds += self.tokens[row + LINEAR_S]
+        joules += self.tokens[row + LINEAR_J]
+        row = (decoders + chunks) * BY_SEQUENCES
+        seconds += self.sequences[row + SEQUENCE_S]
+        joules += self.sequences[row + SEQUENCE_J]
         stretch.slope_s = stretch.slope_j = 0.0
         if decoders > 0:
+            row = decoders * BY_SEQUENCES
             # every sequence sees the token it makes
             contexts = batch.written_sum + batch.decoders
-            seconds += self.decode_ctx_s[decoders] * contexts
-            joules += self.decode_ctx_j[decoders] * contexts
+            seconds += self.sequences[row + CTX_S] * contexts
+            joules += self.sequences[row + CTX_J] * contexts
             grow = decoders * batch.rate
-            stretch.slope_s = self.decode_ctx_s[decoders] * grow * self.slowness
-            stretch.slope_j = self.decode_ctx_j[decoders] * grow
+            stretch.slope_s = self.sequences[row + CTX_S] * grow * slowness
+            stretch.slope_j = self.sequences[row + CTX_J] * grow
             if self.window > 0:
                 windowed = batch.windowed()
-                seconds += self.decode_window_s[decoders] * windowed
-                joules += self.decode_window_j[decoders] * windowed
+                seconds += self.sequences[row + WINDOW_S] * windowed
+                joules += self.sequences[row + WINDOW_J] * windowed
                 grow = batch.inside * batch.rate
-                stretch.slope_s += self.decode_window_s[decoders] * grow * self.slowness
-                stretch.slope_j += self.decode_window_j[decoders] * grow
-        stretch.step_s = seconds * self.slowness
+                stretch.slope_s += self.sequences[row + WINDOW_S] * grow * slowness
+                stretch.slope_j += self.sequences[row + WINDOW_J] * grow
+        stretch.step_s = seconds * slowness
         stretch.step_j = joules
 
+    def token_j(self, tokens: int) -> float:
+        """Joules of one token of a step with so many [J]."""
+        return self.tokens[tokens * BY_TOKENS + LINEAR_J] / tokens
 
-def _column(pool: Pool, name: str, size: int) -> memoryview[float]:
-    column = np.ascontiguousarray(getattr(pool.table, name), dtype=np.float64)
-    if len(column) <= size:
-        raise InputError(
-            f"pool {pool.name}: {name} of the step table ends at {len(column) - 1}, the "
-            f"scheduling needs {size}; make a longer table"
-        )
-    if not (column >= 0.0).all() or not np.isfinite(column).all():
-        raise InputError(
-            f"pool {pool.name}: {name} of the step table holds a value that is negative or not "
-            "a number; correct the table"
-        )
-    return floats(column)
+    def sequences_j(self, sequences: int) -> float:
+        """Joules of a step for its sequences, whatever they do [J]."""
+        return self.sequences[sequences * BY_SEQUENCES + SEQUENCE_J]
+
+
+def _columns(pool: Pool, size: int, *names: str) -> memoryview[float]:
+    """Columns of the step table side by side, each up to `size`."""
+    columns = []
+    for name in names:
+        column = np.asarray(getattr(pool.table, name), dtype=np.float64)
+        if len(column) <= size:
+            raise InputError(
+                f"pool {pool.name}: {name} of the step table ends at {len(column) - 1}, the "
+                f"scheduling needs {size}; make a longer table"
+            )
+        if not (column >= 0.0).all() or not np.isfinite(column).all():
+            raise InputError(
+                f"pool {pool.name}: {name} of the step table holds a value that is negative or "
+                "not a number; correct the table"
+            )
+        columns.append(column[: size + 1])
+    return floats(np.stack(columns, axis=1).ravel())

@@ -1,6 +1,6 @@
 """Running the engine from its sources: where nothing was compiled, or to compare the two.
 
-`nogil` is the one name of Cython that the engine uses, for machines without Cython.
+`compiled` and `nogil` stand in for Cython's, on machines without Cython.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["is_compiled", "load_source", "nogil"]
+__all__ = ["compiled", "is_compiled", "load_source", "nogil"]
 
+compiled = False
 
 # there is nothing to release
 nogil: nullcontext[None] = nullcontext()
