@@ -18,8 +18,8 @@ Every message is one line: what, where, what to do.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 __all__ = [
@@ -43,8 +43,11 @@ class TokenmillError(Exception):
 
     def __str__(self) -> str:
         # names and quantities are quoted as they came: no line breaks, no terminal codes
-        text = super().__str__()
+        text = self._words()
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+    def _words(self) -> str:
+        return super().__str__()
 
 
 class InputError(TokenmillError, ValueError):
@@ -55,22 +58,32 @@ _FEW = 15  # names that are listed where none is near
 
 
 class UnknownName(InputError):
-    """A name that no record carries; offers the nearest ones."""
+    """A name that no record carries; offers the nearest ones, looked for when somebody reads it."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(kind, name)
         self.kind, self.name = kind, name
-        pool = sorted(set(known))
-        folded = {item.lower(): item for item in pool}
-        close = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.5)
-        contained = [key for key in folded if name and name.lower() in key and key not in close]
-        self.suggestions = [folded[key] for key in (close + contained)[:3]]
+        self._known = sorted(set(known))
+
+    @cached_property
+    def suggestions(self) -> list[str]:
+        """Up to three known names, the nearest first."""
+        from difflib import get_close_matches
+
+        folded = {item.lower(): item for item in self._known}
+        name = self.name.lower()
+        close = get_close_matches(name, list(folded), n=3, cutoff=0.5)
+        contained = [key for key in folded if name and name in key and key not in close]
+        return [folded[key] for key in (close + contained)[:3]]
+
+    def _words(self) -> str:
         if self.suggestions:
             hint = f"did you mean {', '.join(self.suggestions)}?"
-        elif 0 < len(pool) <= _FEW:
-            hint = f"known: {', '.join(pool)}"
+        elif 0 < len(self._known) <= _FEW:
+            hint = f"known: {', '.join(self._known)}"
         else:
             hint = "list them with: tokenmill show"
-        super().__init__(f'unknown {kind} "{name[:80]}"; {hint}')
+        return f'unknown {self.kind} "{self.name[:80]}"; {hint}'
 
 
 class BadUnit(InputError):

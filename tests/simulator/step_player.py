@@ -16,14 +16,20 @@ from tokenmill.simulator.requests import Requests
 HOMELESS = -1
 
 
+def splitmix64(state: int) -> int:
+    z = state * 0x9E3779B97F4A7C15 % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
 class Dice:
     """L'Ecuyer's two generators combined, from the seeds the engine takes."""
 
     def __init__(self, seed: int, stream: int) -> None:
-        import numpy as np
-
-        one, two = np.random.SeedSequence((seed, stream)).generate_state(2)
-        self.one, self.two = int(one) % 2147483562 + 1, int(two) % 2147483398 + 1
+        first = 2 * (seed * 2**32 + stream)
+        self.one = splitmix64(first) % 2147483562 + 1
+        self.two = splitmix64(first + 1) % 2147483398 + 1
 
     def roll(self) -> float:
         self.one = self.one * 40014 % 2147483563

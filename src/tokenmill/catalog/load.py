@@ -42,6 +42,7 @@ __all__ = [
     "read_toml",
     "records",
     "resolve",
+    "slug_of",
     "sources",
     "spellings",
     "system",
@@ -128,18 +129,26 @@ def resolve(kind: str, name: str) -> str:
 
     Raises: UnknownName with the nearest names.
     """
+    slug = slug_of(kind, name)
+    if slug is None:
+        raise UnknownName(kind.rstrip("s"), name, spellings(kind))
+    return slug
+
+
+def slug_of(kind: str, name: str) -> str | None:
+    """The slug that a name or alias stands for, None for a name of nothing on record."""
     wanted = canonical(name)
-    known = files(kind)
-    if wanted in known:
+    slugs = files(kind)
+    if wanted in slugs:
         return wanted
     index = _aliases(kind, os.environ.get("TOKENMILL_CATALOG", ""))
     tail = wanted.rsplit("/", 1)[-1]
     for candidate in (wanted, tail, re.sub(r"^(nvidia|geforce|amd|radeon)-", "", tail)):
-        if candidate in known:
+        if candidate in slugs:
             return candidate
         if candidate in index:
             return index[candidate]
-    raise UnknownName(kind.rstrip("s"), name, spellings(kind))
+    return None
 
 
 def spellings(kind: str) -> list[str]:

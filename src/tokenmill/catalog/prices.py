@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tokenmill.catalog.figure import Kind, Source
-from tokenmill.catalog.load import canonical, files, read_toml, resolve, sources
+from tokenmill.catalog.load import canonical, files, read_toml, slug_of, sources
 from tokenmill.errors import BadRecord, BadUnit, InputError, NoPrice, UnknownName
 from tokenmill.units import parse_any
 
@@ -238,10 +238,9 @@ def _slug(item: str) -> str:
 @cache
 def _known_slug(name: str, _user_folders: str) -> str:
     for kind in ("systems", "accelerators", "models"):
-        try:
-            return resolve(kind, name)
-        except UnknownName:
-            continue
+        slug = slug_of(kind, name)
+        if slug is not None:
+            return slug
     return name
 
 

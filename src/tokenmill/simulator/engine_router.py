@@ -18,6 +18,19 @@ INF = float("inf")
 NOBODY = -1
 KINDS = (Rule.ROUND_ROBIN, Rule.RANDOM, Rule.LEAST_OUTSTANDING, Rule.PREFIX_AWARE)
 RANDOM, LEAST, PREFIX = 1, 2, 3
+SIXTY_FOUR = (1 << 64) - 1
+
+
+def mixed(number: int) -> int:
+    """A number of 64 bits that looks like chance, for any number; equal for equal ones.
+
+    Numpy's seeds would do, but their module is slow to import.
+    Reference: Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195.
+    """
+    number = number * 0x9E3779B97F4A7C15 & SIXTY_FOUR
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & SIXTY_FOUR
+    number = (number ^ number >> 27) * 0x94D049BB133111EB & SIXTY_FOUR
+    return number ^ number >> 31
 
 
 class Dice:
@@ -28,9 +41,8 @@ class Dice:
     """
 
     def __init__(self, seed: int, stream: int) -> None:
-        one, two = np.random.SeedSequence((seed, stream)).generate_state(2)
-        self.one = int(one) % 2147483562 + 1
-        self.two = int(two) % 2147483398 + 1
+        self.one = mixed(2 * ((seed << 32) + stream)) % 2147483562 + 1
+        self.two = mixed(2 * ((seed << 32) + stream) + 1) % 2147483398 + 1
 
     def roll(self) -> float:
         """The next number, above 0 and below 1."""

@@ -5,8 +5,15 @@ Nothing heavy is imported until a verb runs, so that `--help` is quick.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from copy import copy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+    from typer.models import CommandInfo
 
 __all__ = ["main"]
 
@@ -21,6 +28,8 @@ def main() -> None:
 
 
 def _run() -> None:
+    # a start makes much that stays and little rubbish: look for it less often than usual
+    gc.set_threshold(50_000, 20, 50)
     import typer
 
     from tokenmill.errors import InputError, TokenmillError
@@ -28,8 +37,9 @@ def _run() -> None:
 
     # what options and arguments raise: its place has moved from one typer to the next
     usage: type[Exception] = typer.BadParameter.__mro__[2]
+    asked = _only(app, sys.argv[1] if len(sys.argv) > 1 else "")
     try:
-        code = app(prog_name="tokenmill", standalone_mode=False)
+        code = asked(prog_name="tokenmill", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except TokenmillError as refusal:
@@ -49,6 +59,20 @@ def _run() -> None:
         sys.exit(0)
     except OSError as problem:
         _refuse(str(InputError(f"{problem.filename or 'output'}: {problem.strerror}")))
+
+
+def _only(app: typer.Typer, verb: str) -> typer.Typer:
+    """The app with one verb: the options of all the others take longer to make than to run it."""
+    found = [one for one in app.registered_commands if _name(one) == verb]
+    if not found:
+        return app
+    small = copy(app)
+    small.registered_commands, small.registered_groups = found, []
+    return small
+
+
+def _name(command: CommandInfo) -> str:
+    return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 def _refuse(text: str) -> None:
