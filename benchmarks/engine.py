@@ -32,7 +32,9 @@ def table(tokens: int = 8192, sequences: int = 256) -> SimpleNamespace:
         decode_ctx_s=0.0 * b + 1.2e-7, decode_ctx_j=0.0 * b + 1e-5,
         decode_window_s=0.0 * b, decode_window_j=0.0 * b,
         prefill_chunk_s=1e-4, prefill_pair_s=1e-9, prefill_window_pair_s=0.0,
+        prefill_key_s=0.0, prefill_window_key_s=0.0,
         prefill_chunk_j=0.01, prefill_pair_j=1e-7, prefill_window_pair_j=0.0,
+        prefill_key_j=0.0, prefill_window_key_j=0.0,
         window_tokens=0, idle_w=100.0,
     )  # fmt: skip
 

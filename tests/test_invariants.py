@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -225,11 +224,6 @@ def test_no_question_crashes_the_planner(
         assert refusal.remedy
 
 
-@pytest.mark.xfail(
-    reason="step times leave out the cache that a late chunk reads",
-    raises=AssertionError,
-    strict=True,
-)
 def test_inv_6_a_short_chunk_behind_a_long_context() -> None:
     model, shape = language_model("opt-13b")
     case = Case(platform("rtx-4090"), model, shape, weight_format("q4_k_m"), cache_format("bf16"),

@@ -60,6 +60,8 @@ def step_table(
         "prefill_chunk": number(0.0, 1e-3),
         "prefill_pair": number(1e-8, 1e-6),
         "prefill_window_pair": number(1e-8, 1e-6),
+        "prefill_key": number(1e-7, 1e-5),
+        "prefill_window_key": number(1e-7, 1e-5),
     }
     # every part of a step draws at least the idle power
     watts = {name: rng.uniform(IDLE_W, 8.0 * IDLE_W, np.shape(s)) for name, s in seconds.items()}

@@ -16,9 +16,11 @@ def part(table: Any, unit: str, verified: int, decoders: Any, chunks: Any) -> tu
     own = []
     for sequence, size in chunks:
         seen = [sequence.computed + i for i in range(1, size + 1)]
-        value = of("prefill_chunk") + of("prefill_pair") * sum(seen)
+        keys = sequence.computed + size
+        value = of("prefill_chunk") + max(of("prefill_pair") * sum(seen), of("prefill_key") * keys)
         if window:
-            value += of("prefill_window_pair") * sum(min(x, window) for x in seen)
+            pairs = of("prefill_window_pair") * sum(min(x, window) for x in seen)
+            value += max(pairs, of("prefill_window_key") * (size + min(sequence.computed, window)))
         own.append(value)
     b, n = len(decoders), len(decoders) + len(chunks)
     tokens = sum(size for _, size in chunks) + b * verified

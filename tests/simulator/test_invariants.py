@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.invariants import INVARIANTS
 from simulator.scenarios import Scenario, scenarios, schedulings, step_table
 from tokenmill.simulator.play import Run, play
 from tokenmill.simulator.played import Played
@@ -21,59 +22,15 @@ from tokenmill.simulator.requests import Requests
 SOME = settings(max_examples=60)
 
 
+@pytest.mark.parametrize("holds", INVARIANTS)
+@SOME
+@given(scenario=scenarios())
+def test_holds(holds: Callable[[Scenario, Played], None], scenario: Scenario) -> None:
+    holds(scenario, run(scenario))
+
+
 def run(scenario: Scenario) -> Played:
     return play(scenario.requests, scenario.pools, scenario.run)
-
-
-@SOME
-@given(scenarios())
-def test_inv_1_requests_are_conserved(scenario: Scenario) -> None:
-    played = run(scenario)
-    gone = played.count(Status.DONE, Status.REJECTED, Status.TIMED_OUT)
-    unsent = played.count(Status.UNSENT)
-    assert gone + played.running + unsent == len(scenario.requests)
-    if played.stopped is Stop.FINISHED:
-        assert played.running == 0
-        if scenario.run.persistent:
-            assert unsent == 0
-    done = played.done
-    np.testing.assert_array_equal(
-        played.generated_tokens[done], scenario.requests.output_tokens[done]
-    )
-
-
-@SOME
-@given(scenarios())
-def test_inv_2_the_clock_never_goes_back(scenario: Scenario) -> None:
-    played = run(scenario)
-    assert (np.diff(played.journal.time_s) >= 0).all()
-    assert (np.diff(played.series.time_s) >= 0).all()
-
-
-@SOME
-@given(scenarios())
-def test_inv_3_arrival_schedule_first_token_done(scenario: Scenario) -> None:
-    played = run(scenario)
-    done = played.done
-    times = [played.arrival_s, played.schedule_s, played.first_token_s, played.done_s]
-    for earlier, later in pairwise(times):
-        assert (earlier[done] <= later[done]).all()
-    refused = np.isin(played.status, (Status.REJECTED, Status.TIMED_OUT))
-    assert np.isnan(played.schedule_s[refused]).all()
-    assert np.isnan(played.done_s[played.status < Status.DONE]).all()
-
-
-@SOME
-@given(scenarios())
-def test_inv_4_blocks_are_conserved(scenario: Scenario) -> None:
-    played = run(scenario)
-    blocks = played.series.kv_blocks
-    total = [pool.scheduling.kv_blocks * pool.most_replicas for pool in scenario.pools]
-    assert (blocks >= 0).all()
-    assert (blocks <= total).all()
-    if played.stopped is Stop.FINISHED:
-        # a sent KV cache is held until it has arrived, which may be after the last event
-        assert (blocks[-1] == 0).all()
 
 
 @SOME
@@ -86,44 +43,6 @@ def test_inv_5_same_seed_same_bytes(scenario: Scenario) -> None:
     for name in ("schedule_s", "first_token_s", "done_s", "energy_j"):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
     assert one.series.energy_j.tobytes() == two.series.energy_j.tobytes()
-
-
-@SOME
-@given(scenarios())
-def test_inv_6_no_step_beats_its_table(scenario: Scenario) -> None:
-    played = run(scenario)
-    done = np.flatnonzero(played.done & (played.preemptions == 0))
-    if any(pool.failures for pool in scenario.pools):
-        return
-    least_s = min(
-        float(pool.table.linear_s.min() + pool.table.sequence_s.min()) for pool in scenario.pools
-    )
-    most_rate = max(pool.scheduling.tokens_per_step for pool in scenario.pools)
-    output = np.maximum(scenario.requests.output_tokens[done], 1)
-    steps = 1 + np.ceil((output - 1) / most_rate - 1e-9)
-    took_s = played.done_s[done] - played.schedule_s[done]
-    assert (took_s >= steps * least_s * (1 - 1e-9)).all()
-
-
-@SOME
-@given(scenarios())
-def test_inv_7_power_between_idle_and_limit(scenario: Scenario) -> None:
-    played = run(scenario)
-    for number, pool in enumerate(scenario.pools):
-        power_w = played.series.power_w[:, number]
-        took = np.diff(played.series.time_s, prepend=0.0) > 1e-6
-        assert (power_w[took] <= pool.power_limit_w * pool.most_replicas * (1 + 1e-9)).all()
-        if not (pool.autoscaling or pool.failures):
-            assert (power_w[took] >= pool.table.idle_w * pool.replicas * (1 - 1e-6)).all()
-
-
-@SOME
-@given(scenarios())
-def test_inv_8_energy_is_the_integral_of_power(scenario: Scenario) -> None:
-    played = run(scenario)
-    length_s = np.diff(played.series.time_s, prepend=0.0)
-    integral = float((played.series.power_w * length_s[:, np.newaxis]).sum())
-    assert integral == pytest.approx(played.energy_total_j, rel=1e-9, abs=1e-9)
 
 
 @SOME
@@ -167,17 +86,6 @@ def test_inv_9_a_machine_twice_as_fast_needs_half_the_time(scenario: Scenario) -
     slow = play(requests, [pool], options)
     fast = play(requests, [replace(pool, table=half)], options)
     np.testing.assert_allclose(fast.done_s * 2.0, slow.done_s, rtol=1e-9)
-
-
-@SOME
-@given(scenarios())
-def test_inv_10_energy_adds_up(scenario: Scenario) -> None:
-    played = run(scenario)
-    work_j = played.replicas.work_j.sum()
-    assert played.energy_j.sum() == pytest.approx(work_j, rel=1e-9, abs=1e-9)
-    assert (played.energy_j >= -1e-9).all()
-    idle_j = played.energy_total_j - work_j
-    assert idle_j >= -1e-9 * max(work_j, 1.0)
 
 
 def test_the_scenarios_reach_every_corner() -> None:

@@ -34,6 +34,7 @@ def test_every_request_of_a_trace_is_served(shared: Path, name: str) -> None:
     table = step_table(8192, 256)
     table.linear_s = 0.01 + np.arange(8193) * 1e-5
     table.decode_ctx_s, table.prefill_pair_s = np.full(257, 1e-7), 1e-10
+    table.prefill_key_s = 1e-8
     pool = Pool("a", table, limits, replicas=4, router=Router.PREFIX_AWARE)
     played = play(requests, [pool], Run(seed=1))
     assert played.count(Status.DONE) == rows

@@ -37,7 +37,9 @@ def table(per_token: float = 0.0, **changes: Any) -> SimpleNamespace:
         sequence_s=seats + 1.0, sequence_j=seats + 100.0,
         decode_ctx_s=seats, decode_ctx_j=seats, decode_window_s=seats, decode_window_j=seats,
         prefill_chunk_s=0.0, prefill_pair_s=0.0, prefill_window_pair_s=0.0,
+        prefill_key_s=0.0, prefill_window_key_s=0.0,
         prefill_chunk_j=0.0, prefill_pair_j=0.0, prefill_window_pair_j=0.0,
+        prefill_key_j=0.0, prefill_window_key_j=0.0,
         window_tokens=0, idle_w=100.0,
     )  # fmt: skip
     return SimpleNamespace(**(fields | changes))

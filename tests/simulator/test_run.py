@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.services import ONE, case, chat
-from tokenmill.errors import DoesNotFit, InputError, Unsupported
+from tokenmill.errors import DoesNotFit, InputError, UnknownName, Unsupported
 from tokenmill.placement.layout import Layout
 from tokenmill.simulator.cases import language_model
 from tokenmill.simulator.describe import outcome
 from tokenmill.simulator.load import Stage, chain, load, side_by_side
 from tokenmill.simulator.play import Run
-from tokenmill.simulator.policies import Autoscaling, Failures, Preemption, Router
+from tokenmill.simulator.policies import Autoscaling, Failures, Handoff, Preemption, Router
 from tokenmill.simulator.run import simulate, simulate_services
-from tokenmill.simulator.service import Prefill, Service, Speculation, pools_of
+from tokenmill.simulator.service import LINKS, Prefill, Service, Speculation, pools_of
 from tokenmill.simulator.simulated import Counts, Simulated, Slo
 from tokenmill.work.arrivals import ClosedLoop, OpenLoop, closed_loop, open_loop
 from tokenmill.work.lengths import Fixed, LogNormal
@@ -238,6 +238,28 @@ def test_prefill_and_decode_apart() -> None:
     bare = Service(case(on="rtx-4090"), ONE, prefill=Prefill(ONE))
     with pytest.raises(Unsupported, match="scale-out"):
         pools_of(bare, load(chat()).demand(0), prefixed=False)
+
+
+def test_kv_goes_over_the_link_that_is_named() -> None:
+    demand = load(chat()).demand(0)
+
+    def handoff(prefill: Prefill, replicas: int = 1) -> Handoff:
+        service = Service(case(), ONE, replicas, prefill=prefill)
+        sent = pools_of(service, demand, prefixed=False)[0].handoff
+        assert sent is not None
+        return sent
+
+    named = {link: handoff(Prefill(ONE, link=link)) for link in LINKS}
+    assert [one.link for one in named.values()] == list(LINKS)
+    assert named["gpu-links"].token_s < named["pcie"].token_s
+    assert named["gpu-links"].token_s < named["network"].token_s
+    token_bytes = named["pcie"].token_s * case().platform.accelerator.value("pcie_bandwidth")
+    assert token_bytes == pytest.approx(2 * 32 * 8 * 128 * 2)  # keys and values of Llama 3.1 8B
+    assert handoff(Prefill(ONE, link_bytes_per_s=1e9)).token_s == pytest.approx(token_bytes / 1e9)
+    with pytest.raises(InputError, match="links between GPUs join 8"):
+        handoff(Prefill(ONE, link="gpu-links"), replicas=8)
+    with pytest.raises(UnknownName, match="gpu-links"):
+        handoff(Prefill(ONE, link="gpulinks"))
 
 
 def test_guesses_that_hold_save_time() -> None:

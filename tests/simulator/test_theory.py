@@ -33,7 +33,9 @@ def servers(count: int) -> Pool:
         linear_s=tokens, linear_j=tokens, sequence_s=seats + STEP_S, sequence_j=seats,
         decode_ctx_s=seats, decode_ctx_j=seats, decode_window_s=seats, decode_window_j=seats,
         prefill_chunk_s=0.0, prefill_pair_s=0.0, prefill_window_pair_s=0.0,
+        prefill_key_s=0.0, prefill_window_key_s=0.0,
         prefill_chunk_j=0.0, prefill_pair_j=0.0, prefill_window_pair_j=0.0,
+        prefill_key_j=0.0, prefill_window_key_j=0.0,
         window_tokens=0, idle_w=0.0,
     )  # fmt: skip
     return Pool("servers", table, Scheduling(2 * count, count, 10**9))

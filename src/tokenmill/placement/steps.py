@@ -23,6 +23,7 @@ from tokenmill.physics.chip import Chip
 from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
 from tokenmill.physics.fabric import Fabric
 from tokenmill.placement import compressed, own_kernels
+from tokenmill.placement.cache_reads import cache_ways, prefill_reads
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
 from tokenmill.placement.scans import scan_coefficients
@@ -193,9 +194,12 @@ class StepTimes:
     def prefill_attention_s(self, tokens: Scalar, context: Scalar) -> Scalar:
         """Attention [s] of one chunk of `tokens` after `context` tokens of the same sequence."""
         chunk, token, pair, window_pair = self.prefill_coefficients()
-        full = language.attended_pairs(tokens, context)
-        windowed = language.attended_pairs(tokens, context, self.window_tokens)
-        return chunk + token * tokens + pair * full + window_pair * windowed
+        key, window_key = prefill_reads(self.arch, self.cache, self.chip, self.grid.tp)
+        full = pair * language.attended_pairs(tokens, context)
+        windowed = window_pair * language.attended_pairs(tokens, context, self.window_tokens)
+        full = np.maximum(full, key * (tokens + context))
+        inside = tokens + np.minimum(context, self.window_tokens)
+        return chunk + token * tokens + full + np.maximum(windowed, window_key * inside)
 
     def _spread(self, batch: Scalar) -> Scalar:
         """Share of a batch's contexts in one micro-batch on one rank: at least a sequence."""
@@ -223,7 +227,7 @@ class StepTimes:
                     op, new, context, sequences, self.cache, absorbed=absorbed
                 )
                 flop = flop + work.flop / tp
-                moved = moved + work.cache_bytes / _cache_ways(op.mixer, tp)
+                moved = moved + work.cache_bytes / cache_ways(op.mixer, tp)
                 moved = moved + work.activation_bytes / tp
         return Part(name, seconds, flop, moved, np.zeros_like(seconds), "bf16")
 
@@ -431,13 +435,6 @@ def _windowed(
 ) -> tuple[Scalar, Scalar, Scalar]:
     """A slope on the side it belongs to: all context, or the part inside the window."""
     return (base, zero, slope) if inside_window else (base, slope, zero)
-
-
-def _cache_ways(mixer: Mixer, tp: Scalar) -> Scalar:
-    """Over how many tensor ranks a layer's cache is divided; the others hold copies."""
-    if isinstance(mixer, LatentAttention | CompressedAttention):
-        return 1.0
-    return np.minimum(tp, mixer.kv_heads) if isinstance(mixer, Attention) else tp
 
 
 def _rows(count: Scalar, ways: Scalar) -> Scalar:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.physics.power import PowerConstants, drawn_w
+from tokenmill.placement.cache_reads import prefill_reads
 from tokenmill.placement.energy import parts_joules
 from tokenmill.placement.steps import Part, StepTimes
 
@@ -32,7 +33,8 @@ class StepTable:
     linear [tokens + 1] by tokens; sequence [sequences + 1] by sequences, with the fixed part of
     decode attention; decode_ctx, decode_window [sequences + 1] per context token (and per token
     inside the window of `window_tokens`); prefill_chunk, prefill_pair,
-    prefill_window_pair per chunk and (query, key) pair. idle_w [W] is drawn between steps.
+    prefill_window_pair per chunk and (query, key) pair, for which prefill_key and
+    prefill_window_key per key of a chunk are the least. idle_w [W] is drawn between steps.
     Joules are of the whole instance and hold its idle power while it steps.
     """
 
@@ -43,6 +45,8 @@ class StepTable:
     prefill_chunk_s: float
     prefill_pair_s: float
     prefill_window_pair_s: float
+    prefill_key_s: float
+    prefill_window_key_s: float
     linear_j: Array
     sequence_j: Array
     decode_ctx_j: Array
@@ -50,6 +54,8 @@ class StepTable:
     prefill_chunk_j: float
     prefill_pair_j: float
     prefill_window_pair_j: float
+    prefill_key_j: float
+    prefill_window_key_j: float
     window_tokens: int
     idle_w: float
 
@@ -73,6 +79,8 @@ def step_table(
     sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)), counts)
     base, ctx, window = (_row(x, counts) for x in times.decode_coefficients(counts))
     chunk, token, pair, window_pair = (float(np.ravel(x)[0]) for x in times.prefill_coefficients())
+    reads = prefill_reads(times.arch, times.cache, times.chip, times.grid.tp)
+    key, window_key = (float(np.ravel(x)[0]) for x in reads)
     # attention streams its cache at decode and multiplies at prefill: its watts per second of
     # work are those of a part that does nothing else
     decode_w = _attention_watts(power, times.attention_part(np.array([[8.0]]), 4096.0)) * gpus
@@ -85,10 +93,12 @@ def step_table(
     return StepTable(
         linear_s=linear_s, sequence_s=sequence_s, decode_ctx_s=ctx, decode_window_s=window,
         prefill_chunk_s=chunk + token, prefill_pair_s=pair, prefill_window_pair_s=window_pair,
+        prefill_key_s=key, prefill_window_key_s=window_key,
         linear_j=linear_j, sequence_j=sequence_j, decode_ctx_j=ctx * decode_w,
         decode_window_j=window * decode_w,
         prefill_chunk_j=chunk * host_w + token * prefill_w, prefill_pair_j=pair * prefill_w,
         prefill_window_pair_j=window_pair * prefill_w,
+        prefill_key_j=key * prefill_w, prefill_window_key_j=window_key * prefill_w,
         window_tokens=times.window_tokens, idle_w=power.idle_w * gpus,
     )  # fmt: skip
 

@@ -100,13 +100,14 @@ class TrafficTable(_Table):
 
 
 class PrefillTable(_Table):
-    """Replicas that only prefill; see `simulator.service.Prefill`."""
+    """Replicas that only prefill, and the link to those that decode; see `service.Prefill`."""
 
     tp: int = 1
     pp: int = 1
     dp: int = 1
     ep: int = 1
     replicas: int = 1
+    link: str = "network"
     link_bytes_per_s: float | None = None
     latency_s: float = 0.0
 

@@ -226,7 +226,9 @@ def _fits(case: Case, split: Layout, demand: Demand) -> bool:
 def _prefill(case: Case, table: PrefillTable) -> Prefill:
     split = _layout(table)
     layouts.check(case.arch, split)
-    return Prefill(split, table.replicas, table.link_bytes_per_s, table.latency_s)
+    return Prefill(
+        split, table.replicas, table.link, table.link_bytes_per_s or None, table.latency_s
+    )
 
 
 def _speculation(case: Case, table: SpeculationTable) -> Speculation:

@@ -10,6 +10,7 @@ cdef int SEQUENCE_S, SEQUENCE_J, CTX_S, CTX_J, WINDOW_S, WINDOW_J, BY_SEQUENCES
 @cython.final
 cdef class Table:
     cdef double chunk_s, chunk_j, pair_s, pair_j, window_pair_s, window_pair_j
+    cdef double key_s, key_j, window_key_s, window_key_j
     cdef long long window
     cdef readonly double idle_w
     cdef double priced_s, priced_j
@@ -20,7 +21,7 @@ cdef class Table:
     cdef double pairs(self, long long tokens, long long context) noexcept nogil
     @cython.locals(growing="long long")
     cdef double windowed_pairs(self, long long tokens, long long context) noexcept nogil
-    @cython.locals(pairs=double)
+    @cython.locals(pairs=double, keys=double)
     cdef void price_chunk(self, long long tokens, long long context) noexcept nogil
     @cython.locals(row="long long", contexts=double, windowed=double, grow=double)
     cdef void price(

@@ -38,6 +38,11 @@ class Table:
         self.pair_s, self.pair_j = steps.prefill_pair_s, steps.prefill_pair_j
         self.window_pair_s = steps.prefill_window_pair_s
         self.window_pair_j = steps.prefill_window_pair_j
+        self.key_s, self.key_j = steps.prefill_key_s, steps.prefill_key_j
+        self.window_key_s, self.window_key_j = (
+            steps.prefill_window_key_s,
+            steps.prefill_window_key_j,
+        )
         self.window = int(steps.window_tokens)
         self.idle_w = steps.idle_w
         self.priced_s = 0.0
@@ -56,12 +61,14 @@ class Table:
     def price_chunk(self, tokens: int, context: int) -> None:
         """Set priced_s [s] and priced_j [J] to what one prefill chunk adds to a step."""
         pairs = self.pairs(tokens, context)
-        self.priced_s = self.chunk_s + self.pair_s * pairs
-        self.priced_j = self.chunk_j + self.pair_j * pairs
+        keys = 1.0 * (tokens + context)
+        self.priced_s = self.chunk_s + max(self.pair_s * pairs, self.key_s * keys)
+        self.priced_j = self.chunk_j + max(self.pair_j * pairs, self.key_j * keys)
         if self.window > 0:
             pairs = self.windowed_pairs(tokens, context)
-            self.priced_s += self.window_pair_s * pairs
-            self.priced_j += self.window_pair_j * pairs
+            keys = 1.0 * (tokens + min(context, self.window))
+            self.priced_s += max(self.window_pair_s * pairs, self.window_key_s * keys)
+            self.priced_j += max(self.window_pair_j * pairs, self.window_key_j * keys)
 
     def price(
         self, stretch: Stretch, batch: Batch, decoders: int, chunks: int, tokens: int,

@@ -166,7 +166,8 @@ class Steps(Protocol):
     A step of t tokens and n sequences, of which b decode, takes
     linear[t] + sequence[n] + decode_ctx[b] x contexts + decode_window[b] x windowed contexts, and
     for each prefill chunk of p tokens at context c: prefill_chunk + prefill_pair x
-    (p c + p (p + 1) / 2) + prefill_window_pair x the same pairs within the window.
+    (p c + p (p + 1) / 2) + prefill_window_pair x the same pairs within the window, of which the
+    two products are at least prefill_key x (p + c) and prefill_window_key x (p + min(c, window)).
     Arrays are float64, indexed from 0. window_tokens 0 means no window. idle_w [W] while idle.
     """
 
@@ -185,6 +186,10 @@ class Steps(Protocol):
     @property
     def prefill_window_pair_s(self) -> float: ...  # noqa: D102
     @property
+    def prefill_key_s(self) -> float: ...  # noqa: D102
+    @property
+    def prefill_window_key_s(self) -> float: ...  # noqa: D102
+    @property
     def linear_j(self) -> Floats: ...  # noqa: D102
     @property
     def sequence_j(self) -> Floats: ...  # noqa: D102
@@ -198,6 +203,10 @@ class Steps(Protocol):
     def prefill_pair_j(self) -> float: ...  # noqa: D102
     @property
     def prefill_window_pair_j(self) -> float: ...  # noqa: D102
+    @property
+    def prefill_key_j(self) -> float: ...  # noqa: D102
+    @property
+    def prefill_window_key_j(self) -> float: ...  # noqa: D102
     @property
     def window_tokens(self) -> int: ...  # noqa: D102
     @property

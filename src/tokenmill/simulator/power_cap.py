@@ -50,7 +50,10 @@ def _most_power_w(table: Steps) -> float:
         joules = np.asarray(getattr(table, f"{name}_j"), float)
         size = min(len(seconds), len(joules))
         most = max(most, _densest(seconds[:size], joules[:size], name))
-    for name in ("prefill_chunk", "prefill_pair", "prefill_window_pair"):
+    for name in (
+        "prefill_chunk", "prefill_pair", "prefill_window_pair", "prefill_key",
+        "prefill_window_key",
+    ):  # fmt: skip
         pair = np.array([getattr(table, f"{name}_s")]), np.array([getattr(table, f"{name}_j")])
         most = max(most, _densest(*pair, name))
     return most

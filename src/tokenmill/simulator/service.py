@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenmill.errors import DoesNotFit, InputError, Unsupported
+from tokenmill.errors import DoesNotFit, InputError, UnknownName, Unsupported
 from tokenmill.placement import memory
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.steps import StepTimes
@@ -31,9 +31,11 @@ from tokenmill.simulator.policies import (
 )
 from tokenmill.work.workload import Demand
 
-__all__ = ["BLOCK_TOKENS", "Prefill", "Service", "Speculation", "pools_of"]
+__all__ = ["BLOCK_TOKENS", "LINKS", "Prefill", "Service", "Speculation", "pools_of"]
 
 BLOCK_TOKENS = 16
+# ways from one GPU to another: between machines, between the GPUs of one, through its host
+LINKS = ("network", "gpu-links", "pcie")
 _MOST_BLOCKS = 1 << 30  # where a sequence keeps nothing that grows
 
 # How engines form their steps; those that are not named do as vLLM does.
@@ -48,12 +50,14 @@ _BATCHING = {
 class Prefill:
     """Replicas that only prefill, for a service whose own replicas then only decode.
 
-    Parameters: layout of one; replicas [count]; link_bytes_per_s [B/s] of each GPU, None for the
-    machine's own network; latency_s [s] of a transfer.
+    Parameters: layout of one; replicas [count]; link, the name of the way of the KV caches, one
+    of LINKS; link_bytes_per_s [B/s] of each GPU, None for what the hardware has there; latency_s
+    [s] of a transfer.
     """
 
     layout: Layout
     replicas: int = 1
+    link: str = "network"
     link_bytes_per_s: float | None = None
     latency_s: float = 0.0
 
@@ -263,15 +267,30 @@ def _handoff(service: Service, pool: str, demand: Demand) -> Handoff:
     prefill = service.prefill
     if prefill is None:
         raise InputError(f"{service.label} has no prefill pool to hand off from")
-    platform = service.case.platform
-    rate, link = prefill.link_bytes_per_s, "given link"
-    if rate is None:
-        rate, link = platform.fabric.scaleout_bytes_per_s, f"network of {platform.system.slug}"
-    if not rate:
+    rate = prefill.link_bytes_per_s or _link_rate(service, prefill)
+    times = service.case.times((prefill.layout,))
+    token_s = _token_bytes(times, demand.prompt_mean) / rate
+    return Handoff(pool=pool, link=prefill.link, latency_s=prefill.latency_s, token_s=token_s)
+
+
+def _link_rate(service: Service, prefill: Prefill) -> float:
+    """What the hardware carries over a named link, of each GPU [B/s]."""
+    platform, fabric = service.case.platform, service.case.platform.fabric
+    if prefill.link not in LINKS:
+        raise UnknownName("link", prefill.link, LINKS)
+    if prefill.link == "pcie":
+        return platform.accelerator.value("pcie_bandwidth")
+    if prefill.link == "gpu-links":
+        gpus = prefill.replicas * prefill.layout.gpus + service.replicas * service.layout.gpus
+        if gpus > fabric.domain_gpus:
+            raise InputError(
+                f"{service.label}: {gpus} GPUs of prefill and decode, links between GPUs join "
+                f"{fabric.domain_gpus}; use fewer, or the network"
+            )
+        return fabric.link_bytes_per_s
+    if not fabric.scaleout_bytes_per_s:
         raise Unsupported(
             f"{platform.system.slug} has no scale-out network on record; give the link between "
             'prefill and decode, such as "400 Gbit/s"'
         )
-    times = service.case.times((prefill.layout,))
-    token_s = _token_bytes(times, demand.prompt_mean) / rate
-    return Handoff(pool=pool, link=link, latency_s=prefill.latency_s, token_s=token_s)
+    return fabric.scaleout_bytes_per_s
