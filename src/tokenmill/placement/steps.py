@@ -35,7 +35,6 @@ from tokenmill.work.architecture import (
     GatedDeltaNet,
     LatentAttention,
     Mamba2,
-    Mixer,
 )
 from tokenmill.work.launches import launches
 from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul
