@@ -32,7 +32,8 @@ class Client:
     prompts uncut;
     hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
     the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any
-    case; step_s [s] that its program adds to each step of an engine that runs inside it; ends_at
+    case; peaks, whether odd numbers of users are the most that were ever inside, of requests that
+    came at their own times; step_s [s] that its program adds to each step of an engine that runs inside it; ends_at
     [tokens] at which answers end by themselves, while rates count what was asked for, 0 where
     lengths are forced.
     """
@@ -56,6 +57,7 @@ class Client:
     compile_s: float
     compile_tokens: float
     warm_s: float
+    peaks: bool
     step_s: float
     ends_at: float
 
@@ -83,6 +85,7 @@ def _client(name: str, year: str = "") -> Client:
         spare_tokens=value("spare"),
         whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
         compile_tokens=value("compile_tokens"), warm_s=value("warm"),
+        peaks=value("peaks") > 0.5,
         step_s=value("step"), ends_at=value("ends_at"),
     )  # fmt: skip
 
@@ -112,6 +115,8 @@ def client_of(point: Point, architecture: str) -> Client:
     """
     publication = point.text("publication").lower()
     engine = engine_named(point.text("engine"))
+    if publication.startswith("gpustack"):
+        return _client("gpustack")
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
     if publication.startswith(("jan:", "jan ")):

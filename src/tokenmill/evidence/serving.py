@@ -18,6 +18,7 @@ __all__ = ["predict_serving", "predict_setup"]
 
 Scalar = Any
 _TIGHT = 1.05  # a batch that overruns our memory by less than this did fit where it was measured
+_PEAK = 2.5  # deviations from the mean load to the highest of a test
 _SETTLED = 6.0  # waves of a test whose start and end are cut off
 _PERCENTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
@@ -48,6 +49,11 @@ def predict_setup(point: Point, setup: Setup) -> dict[str, float]:
 
 def _concurrency(point: Point, setup: Setup) -> dict[str, float]:
     users = max(setup.concurrency, 1.0)
+    if setup.client.peaks and int(users) & (int(users) - 1):
+        # the highest of a Poisson load's numbers inside, some deviations above their mean
+        users = (0.5 * (math.sqrt(_PEAK**2 + 4.0 * users) - _PEAK)) ** 2
+        users = float(max(round(users), 1))
+        setup = replace(setup, concurrency=users)
     requests = point.number("num_requests", users * setup.client.waves)
     return _metrics(setup, closed_loop(setup, users, requests))
 
