@@ -51,3 +51,11 @@ def test_unknown_hardware_gets_the_nearest(wrong: str, meant: str) -> None:
 def test_an_empty_machine_is_refused() -> None:
     with pytest.raises(InputError, match="name the card instead"):
         platform("workstation-4x")
+
+
+def test_a_small_power_limit_holds_clocks_back() -> None:
+    """The PCIe card has the die of the SXM module and half of its power."""
+    for name, least, most in (("h100-sxm", 1.0, 1.0), ("h100-pcie", 0.65, 0.9), ("l4", 0.6, 0.9)):
+        where = platform(name)
+        share = where.chip.peaks["bf16"] / where.accelerator.peaks["bf16"].value
+        assert least <= share <= most, name

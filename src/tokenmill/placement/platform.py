@@ -152,12 +152,26 @@ def _chip(slug: str) -> Chip:
     # kernels follow the die, as power does: both are split where one family had two processes
     split = power.family(accelerator.architecture, accelerator.process).removeprefix("power-")
     figures = constants(split)
+    bare = bare_chip(accelerator)
+    share = _sustained(accelerator.architecture, bare)
     return replace(
-        bare_chip(accelerator),
+        bare,
+        peaks={name: peak * share for name, peak in bare.peaks.items()},
         constants=kernel_constants({key: item.value for key, item in figures.items()}),
         layer_s=figures["layer"].value if "layer" in figures else 0.0,
         unpack_ops=figures["unpack_ops"].value if "unpack_ops" in figures else 0.0,
     )
+
+
+def _sustained(architecture: str, bare: Chip) -> float:
+    """Share of the peaks [1] that a card's power limit lets it keep, beside the measured card."""
+    known = load.calibration("sustained").figures
+    usual = known.get(f"{architecture}/peak_per_watt")
+    peak = bare.peaks.get("bf16", bare.peaks.get("fp16"))
+    if usual is None or peak is None or not bare.tdp_w > 0.0:
+        return 1.0
+    wanted = peak / 1e12 / bare.tdp_w / usual.value
+    return float(min(1.0, wanted ** -known["exponent"].value))
 
 
 def bare_chip(accelerator: Accelerator) -> Chip:
