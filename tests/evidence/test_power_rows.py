@@ -107,3 +107,14 @@ def test_a_lower_cap_is_slower_and_draws_less_on_cards_not_measured(gpu: str) ->
     assert low["power_w"] < free["power_w"]
     assert low["throughput"] < free["throughput"]
     assert free["energy_j"] == pytest.approx(free["power_w"] / free["throughput"])
+
+
+def test_the_machine_around_a_gpu_is_its_own() -> None:
+    def wall(gpu: str, gpus: int) -> float:
+        cells = {"scope": "system", "n_gpus": str(gpus), "workload": "inference offline"}
+        return predict_power(row(gpu=gpu, model="resnet-50", **cells))["power_w"]
+
+    assert wall("jetson-orin-agx-64gb", 1) < 80.0, "its limit is that of the whole computer"
+    assert 250.0 < wall("t4", 1) < 500.0, "a server around one card"
+    assert wall("t4", 8) < 4.0 * wall("t4", 1), "which eight cards share"
+    assert wall("a100-sxm-80gb", 8) == pytest.approx(2.0 * wall("a100-sxm-80gb", 4))

@@ -99,8 +99,11 @@ def _fabric(point: Point, where: Platform, local: int) -> Fabric:
     """The machine's fabric with its links as benchmarked alone, and the network of the row."""
     fabric = replace(where.fabric, domain_gpus=max(where.fabric.domain_gpus, local))
     if fabric.kind == "pcie":
-        # platforms take the contention of serving hosts; sweeps ran on the host that was measured
+        # Sweeps of one host were measured, which throttles groups far more than hosts that serve:
+        # its own cards take its contention, others stand between the two.
         own = constants(_inside(where))["contention"].value
+        if where.accelerator.slug not in _MEASURED:
+            own = 0.5 * (own + fabric.inside.contention)
         fabric = replace(fabric, inside=replace(fabric.inside, contention=own))
     if point.count("n_gpus", 1) <= local:
         return fabric

@@ -5,17 +5,15 @@ Only what describes the row is read, never what was measured: power, energy, rat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tokenmill.catalog import load
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.jobs_fit import host_size, machine_of, spread_nodes
 from tokenmill.evidence.jobs_rows import (
-    RECORD,
     JobRow,
     constant,
     is_language,
@@ -142,23 +140,35 @@ def _full(asked_w: float, where: Platform) -> float:
 
 
 def _answers(point: Point) -> dict[str, float]:
-    """Rates of a language model in MLPerf: offline tests of Llama-2-70B count tokens."""
+    """Rates of a language model in MLPerf: tokens from v4.1 on, and in the offline test of Llama-2
+    of v4.0; requests before."""
     seen = offline_rate(point)
     slow = constant("max_q/rate") if "maxq" in point.text("note").lower() else 1.0
-    tokens = "tokens/s" in point.text("note") and "offline" in point.text("workload")
+    found = re.search(r"v(\d+\.\d+)", point.text("publication"))
+    late = found is not None and float(found[1]) >= 4.1
+    offline = "tokens/s" in point.text("note") and "offline" in point.text("workload")
+    tokens = late or offline or "token" in point.text("throughput_unit")
     rate = seen.tokens_per_s if tokens else seen.requests_per_s
     return {"sample": rate * slow, "token": seen.tokens_per_s * slow}
 
 
 def _at_wall(where: Platform, each_w: float, gpus: int) -> float:
-    """Power at the wall of the machine, or machines, that hold the GPUs of a row [W]."""
-    machine = machine_of(where)
-    inside = min(gpus, 8)
-    figures = {key: item.value for key, item in constants(machine).items()}
-    node = Node(
-        figures["host"] * host_size(machine, inside), figures["fan_share"],
-        figures["supply_efficiency"],
-    )  # fmt: skip
+    """Power at the wall of the machine, or machines, that hold the GPUs of a row [W].
+
+    A board, a rack or a desk is the machine on record; cards of a data centre sit in a server. The
+    limit of an embedded module is that of the whole computer.
+    """
+    market = where.accelerator.market
+    node, inside = where.node, min(gpus, max(where.machine_gpus, 1))
+    size = inside / where.machine_gpus
+    if market == "embedded":
+        node, size = replace(node, fan_share=0.0), 0.0
+    elif where.fabric.kind == "pcie" and market == "datacenter":
+        figures = {key: item.value for key, item in constants(machine_of(where)).items()}
+        inside = min(gpus, 8)
+        size = host_size(machine_of(where), inside)
+        node = Node(figures["host"], figures["fan_share"], figures["supply_efficiency"])
+    node = replace(node, host_w=node.host_w * size)
     return float(node_w(node, each_w, inside)) * gpus / inside
 
 
@@ -168,8 +178,3 @@ def _training_node(point: Point, where: Platform) -> float:
     load_w = constant("nodes/train/load") * (chip.limit_w - chip.idle_w)
     each = chip.idle_w + load_w * spread_nodes(point) ** -constant("nodes/train/fall")
     return _at_wall(where, each, 8)
-
-
-@lru_cache(maxsize=1)
-def _known() -> frozenset[str]:
-    return frozenset(key.rsplit("/", 1)[0] for key in load.calibration(RECORD).figures)
