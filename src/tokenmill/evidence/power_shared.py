@@ -73,7 +73,9 @@ _ORIGINS = {
         note="multipliers go with the square of the significand, operand movement with the width",
     ),
     "shape": Origin(
-        "derived", "how the draw of one kernel bends at the limit: measured means over predicted ones for 4 and 12", _READ),
+        "derived", "how the draw of one kernel bends at the limit: error of mean power for 4 and 12",
+        _READ,
+    ),
     "clock": Origin(
         "measured", "clock under a power cap: sweeps of A40 and V100 by Zeus (NSDI 2023)", _READ,
         url="https://github.com/ml-energy/zeus",
