@@ -73,7 +73,7 @@ _ORIGINS = {
         note="multipliers go with the square of the significand, operand movement with the width",
     ),
     "shape": Origin(
-        "derived", "how the draw of one kernel bends at the limit: error of mean power for 4 and 12",
+        "derived", "how a kernel draw bends at the limit: error of mean power for 4 and 12",
         _READ,
     ),
     "clock": Origin(
