@@ -99,6 +99,8 @@ def _metrics(setup: Setup, seen: Replay) -> dict[str, float]:
     for key, values in (("ttft", seen.ttft_s), ("tpot", seen.tpot_s), ("e2e", seen.e2e_s)):
         result[f"{key}_mean_s"] = seen.mean(values)
         result |= {f"{key}_{name}_s": seen.quantile(values, at) for name, at in _PERCENTILES}
+    result["prefill_tokens_per_s"] = result["requests_per_s"] * setup.demand.prompt_mean
+    result["decode_tokens_per_s"] = result["output_tokens_per_s"]
     result["gpu_power_w"] = seen.watts
     result["energy_j_per_output_token"] = seen.watts / result["output_tokens_per_s"]
     return result | _gaps(setup, seen, result["tpot_mean_s"] * seen.step_tokens)
