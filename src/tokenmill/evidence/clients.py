@@ -27,15 +27,14 @@ class Client:
     start and the end of a test are cut off; beams [count], sequences for each request; narrow,
     whether weights take the narrowest float of the chip; server_share [1] of the offline rate
     that limits on latency leave; step_tokens [tokens], the budget of a step that it sets, 0 for
-    the engine's own; spare_tokens, where it sets that to a prompt, a token
-    of each user and so many more, below 0 where it does not; whole_prompts, whether it leaves
-    prompts uncut;
+    the engine's own; spare_tokens, where it sets that to a prompt, a token of each user and so
+    many more, below 0 where it does not; whole_prompts, whether it leaves prompts uncut;
     hold_steps that a prompt waits at most until every attention rank has one; compile_s [s] that
     the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any
     case; peaks, whether odd numbers of users are the most that were ever inside, of requests that
-    came at their own times; step_s [s] that its program adds to each step of an engine that runs inside it; ends_at
-    [tokens] at which answers end by themselves, while rates count what was asked for, 0 where
-    lengths are forced.
+    came at their own times; step_s [s] that its program adds to each step of an engine that runs
+    inside it; ends_at [tokens] at which answers end by themselves, while rates count what was
+    asked for, 0 where lengths are forced.
     """
 
     name: str
