@@ -89,7 +89,7 @@ def test_every_figure_has_a_source_that_exists_and_says_enough(path: Path) -> No
     for key, cell in _cells(table):
         source = table["sources"][cell["source"]]
         assert source["kind"] in get_args(Kind), key
-        assert source["read"] == "2026-11-23", key
+        assert source["read"] in ("2026-11-23", "2026-11-28"), key
         if "low" in cell or "high" in cell:
             told = cell.get("note") or source.get("note")
             assert told, f"{key} has a range and does not say whose"
@@ -322,7 +322,7 @@ def test_blackwell_for_the_data_centre_is_two_joined_dies(record: Accelerator) -
         assert record.figure("die_to_die_bandwidth").value == pytest.approx(10e12)
     else:
         assert "die_to_die_bandwidth" not in record.figures
-        assert record.dies == 1 or record.architecture in ("cdna2", "rubin")
+        assert record.dies == 1 or record.architecture in ("cdna2", "rubin", "apple", "rdu")
 
 
 @pytest.mark.parametrize("record", _records(lambda record: "pcie_lanes" in record.figures))

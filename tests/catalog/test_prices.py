@@ -209,7 +209,7 @@ def test_derived_medians_follow_from_the_rows(item: str, shared: Path) -> None:
 
 def test_most_cards_for_a_desk_have_a_price() -> None:
     unpriced = [card for card in desktop_cards() if not prices(card, BUY)]
-    assert len(unpriced) <= 23, unpriced
+    assert len(unpriced) <= 47, unpriced
 
 
 def test_a_used_price_is_a_range() -> None:
