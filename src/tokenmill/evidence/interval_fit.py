@@ -23,7 +23,7 @@ Names = NDArray[np.str_]
 Floats = NDArray[np.float64]
 
 _TARGET = 0.8
-_LEVELS = np.linspace(0.70, 0.99, 59)
+_LEVELS = np.linspace(0.70, 0.99, 30)
 _LEAST_ROWS, _LEAST_GROUPS = 12, 2  # of a cell of its own
 _WIDEST = 3.0
 _READ = "2026-11-28"
