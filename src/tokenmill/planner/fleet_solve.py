@@ -30,6 +30,7 @@ _PATIENCE = 10  # parts of the answer solved anew without a gain before that end
 _NODES = 60  # of branch and bound in one part
 _PART_GAP = 0.2  # of the gap asked for, that a part may leave
 _PART_S = 6.0  # [s] at most for one part
+_FIRST, _SEARCH = 0.35, 0.5  # of the time, until a first answer and until the proof begins
 _LEAST_S = 1.0  # [s] for a window, however late it is
 
 
@@ -70,13 +71,14 @@ def solve(program: Program, lower: Relaxed, *, gap: float, limit_s: float) -> So
     limit_s [s] of search.
     Returns: a solution with a proven bound, or None where none was found.
     """
-    deadline = time.monotonic() + limit_s
+    begun = time.monotonic()
+    deadline = begun + limit_s
     best = None
-    for windows in (_WINDOWS, program.machines.shape[2]):
+    for windows, share in ((_WINDOWS, _FIRST), (program.machines.shape[2], 1.0)):
         if best is None and time.monotonic() < deadline:
-            best = _relax_and_fix(program, lower, windows, gap, deadline)
+            best = _relax_and_fix(program, lower, windows, gap, begun + share * limit_s)
     if best is not None and program.integers > _FEW:
-        best = _improve(program, best, lower.cost, gap, deadline)
+        best = _improve(program, best, lower.cost, gap, begun + _SEARCH * limit_s)
     return _finish(program, best, lower.cost, gap, deadline)
 
 
