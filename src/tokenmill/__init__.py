@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from tokenmill.planner.answer import Option as Option
     from tokenmill.planner.answer import Plan as Plan
     from tokenmill.planner.answer import Refusal as Refusal
+    from tokenmill.planner.ask import ask as plan
+    from tokenmill.planner.ask import can_run as can_run
+    from tokenmill.planner.ask import estimate as estimate
     from tokenmill.planner.buy import ask as buy
     from tokenmill.planner.cost import ask as cost_of
     from tokenmill.planner.fleet import ask as fleet
     from tokenmill.planner.growth import ask as growth
     from tokenmill.planner.hall import ask as hall
-    from tokenmill.planner.plan import ask as plan
     from tokenmill.planner.question import Question as Question
     from tokenmill.planner.single import Fit as Fit
-    from tokenmill.planner.single import can_run as can_run
-    from tokenmill.planner.single import estimate as estimate
     from tokenmill.planner.trial import simulate as simulate
     from tokenmill.simulator.outcome import Outcome as Outcome
     from tokenmill.simulator.simulated import Simulated as Simulated
@@ -58,15 +58,15 @@ _PUBLIC = {
     "accelerator": ("catalog.load", "accelerator"),
     "buy": ("planner.buy", "ask"),
     "calibrate": ("evidence.calibrate_results", "calibrate_files"),
-    "can_run": ("planner.single", "can_run"),
+    "can_run": ("planner.ask", "can_run"),
     "cost_of": ("planner.cost", "ask"),
     "errors": ("errors", ""),
-    "estimate": ("planner.single", "estimate"),
+    "estimate": ("planner.ask", "estimate"),
     "fleet": ("planner.fleet", "ask"),
     "growth": ("planner.growth", "ask"),
     "hall": ("planner.hall", "ask"),
     "model": ("catalog.load", "model"),
-    "plan": ("planner.plan", "ask"),
+    "plan": ("planner.ask", "ask"),
     "score": ("evidence.score", "score_file"),
     "simulate": ("planner.trial", "simulate"),
     "system": ("catalog.load", "system"),

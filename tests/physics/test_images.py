@@ -182,6 +182,36 @@ def test_unfused_attention_and_plain_fp32_cost_time() -> None:
     assert timed("sd-1.5", chip, batch=16, dtype="fp32").seconds > 1.5 * fused
 
 
+def test_attention_of_xformers_is_slower() -> None:
+    chip = roomy("a100-sxm-80gb")
+    assert (
+        timed("sd-1.5", chip, batch=16, xformers=True).seconds
+        > timed("sd-1.5", chip, batch=16).seconds
+    )
+
+
+def test_waiting_is_not_computing() -> None:
+    alone = timed("flux.1-dev", roomy("h100-sxm"), dtype="bf16", software="xdit")
+    shared = timed("flux.1-dev", roomy("h100-sxm"), dtype="bf16", software="xdit", ulysses=8)
+    assert alone.active_s < alone.busy_s
+    assert shared.active_s / shared.busy_s < 0.8 * alone.active_s / alone.busy_s
+
+
+def test_four_bits_pay_where_the_tensor_cores_have_them() -> None:
+    run = {"software": "compile", "batch": 4}
+    eight = timed("flux.1-dev", roomy("b200-sxm"), dtype="fp8", **run).seconds
+    assert timed("flux.1-dev", roomy("b200-sxm"), dtype="fp4", **run).seconds < eight
+    plain = timed("flux.1-dev", roomy("h100-sxm"), dtype="fp4", **run).seconds
+    assert plain > timed("flux.1-dev", roomy("h100-sxm"), dtype="fp8", **run).seconds
+
+
+def test_fp32_without_tf32_runs_on_the_plain_units() -> None:
+    chip = roomy("t4")
+    found = timed("sd-1.5", chip, batch=4, dtype="fp32")
+    assert set(found.flop) == {"fp32"}
+    assert found.denoise_s > sum(found.flop.values()) * 0.9 / chip.peaks["fp32"]
+
+
 def test_eight_bits_pay_where_the_tensor_cores_have_them() -> None:
     run = {"software": "compile", "batch": 4}
     wide = timed("flux.1-dev", roomy("h100-sxm"), dtype="bf16", **run).seconds
@@ -211,7 +241,7 @@ def test_power_stays_between_idle_and_limit(slug: str, name: str, batch: int) ->
         knee=0.84, leakage=0.004,
     )  # fmt: skip
     found = timed(slug, chip, batch=batch)
-    energy = image_energy(found, power)
+    energy = image_energy(found, power, CONSTANTS)
     assert power.idle_w <= energy.gpu_w <= power.limit_w
     assert energy.joules_per_image == pytest.approx(energy.gpu_w * found.seconds_per_image)
 

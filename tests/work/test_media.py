@@ -101,7 +101,7 @@ def test_stages_add_up(slug: str) -> None:
 def test_guidance_doubles_the_passes_where_it_is_not_distilled() -> None:
     passes = {slug: facts(slug)["guidance_passes"] for slug in IMAGE_MODELS}
     assert {slug for slug, count in passes.items() if count == 1} == {
-        "flux.1-dev", "flux.1-schnell", "sdxl-turbo",
+        "flux.1-dev", "flux.1-schnell", "sd-3.5-large-turbo", "sdxl-turbo",
     }  # fmt: skip
     guided = image_model("sdxl-1.0", facts("sdxl-1.0"), steps=20)
     plain = image_model("sdxl-1.0", facts("sdxl-1.0"), steps=20, guidance_passes=1)
@@ -133,3 +133,31 @@ def test_an_unknown_denoiser_is_refused_by_name() -> None:
     broken = {**facts("sd-1.5"), "denoiser": {"_class_name": "MagicModel"}}
     with pytest.raises(Unsupported, match="MagicModel"):
         image_model("sd-1.5", broken)
+
+
+def test_networks_of_many_kinds_are_counted_as_published() -> None:
+    sana = image_model("sana-1.5-1.6b", facts("sana-1.5-1.6b"))
+    assert sana.denoiser.parameters == 1_604_462_752 + 20 * 4 * 2240  # and norms of queries, keys
+    assert sana.decoder.parameters == pytest.approx(312.25e6, rel=1e-4)  # DC-AE f32c32
+    assert sana.latent_tokens == 32 * 32
+    larger = image_model("sana-1.5-4.8b", facts("sana-1.5-4.8b"))
+    per_layer = (larger.denoiser.parameters - sana.denoiser.parameters) / 40
+    assert sana.denoiser.parameters - 20 * per_layer < 0.05 * sana.denoiser.parameters
+    assert image_model("openjourney-v4", facts("openjourney-v4")).denoiser.flop == (
+        image_model("sd-1.5", facts("sd-1.5")).denoiser.flop
+    )
+
+
+def test_linear_attention_scales_with_the_tokens_and_not_their_square() -> None:
+    small = image_model("sana-1.5-1.6b", facts("sana-1.5-1.6b"))
+    large = image_model("sana-1.5-1.6b", facts("sana-1.5-1.6b"), width=2048, height=2048)
+    assert 3.7 < large.denoiser.flop / small.denoiser.flop < 4.0  # the prompt stays
+    full = image_model("hunyuan-dit-1.2", facts("hunyuan-dit-1.2"))
+    wide = image_model("hunyuan-dit-1.2", facts("hunyuan-dit-1.2"), width=2048, height=2048)
+    assert wide.denoiser.flop / full.denoiser.flop > 5.0
+
+
+def test_a_decoder_nobody_counted_is_refused() -> None:
+    strange = {**facts("sd-1.5"), "vae": {"_class_name": "AutoencoderTiny"}}
+    with pytest.raises(Unsupported, match="AutoencoderTiny"):
+        image_model("x", strange)

@@ -15,7 +15,7 @@ from tokenmill.evidence.interval import Band, band_of, distance
 from tokenmill.placement.platform import platform
 from tokenmill.simulator.outcome import Interval, Outcome
 
-__all__ = ["SERVING", "outcome_band", "with_intervals"]
+__all__ = ["SERVING", "around", "outcome_band", "with_intervals"]
 
 SERVING = "serving"
 _EXACT = Band(1.0, 1.0, 1.0)

@@ -57,18 +57,9 @@ def _power(shared: Path) -> Answer:
 
 
 def _images(shared: Path) -> Answer:
-    from tokenmill.evidence.image_files import files
-    from tokenmill.evidence.image_fit import GROUPS, cross_validate, fit, rows, table
+    from tokenmill.evidence.image_files import fitted
 
-    found = rows(shared / _MEASUREMENTS)
-    checks = {name: cross_validate(found, group) for name, group in GROUPS.items()}
-    told = [
-        line
-        for name, check in checks.items()
-        for line in table([f"without its {name}"] * len(found), check.errors)
-    ]
-    texts = files(found, fit(found), checks)
-    return {name.removesuffix(".toml"): text for name, text in texts.items()}, told
+    return fitted(shared)
 
 
 def _serving(shared: Path) -> Answer:

@@ -95,13 +95,14 @@ class _Problem:
 
 def minimise(
     predict: Callable[[Array], Array], measured: Array, trust: Array, start: Array, low: Array,
-    high: Array, rounds: int = 30,
+    high: Array, rounds: int = 30, *, cycles: int = _CYCLES,
 ) -> Minimum:  # fmt: skip
     """Constants within [low, high] that minimise a robust mean of |log(predicted / measured)|.
 
     A weak pull towards `start` keeps constants that the rows do not determine where they are.
     Parameters: predict, constants (c,) to seconds (rows,); measured (rows,) [s]; trust (rows,)
-    of the rows, any scale; start, low, high (c,), all positive.
+    of the rows, any scale; start, low, high (c,), all positive; rounds of steps; cycles of large
+    steps between them, none where the start is known to be near.
     Returns: the best point found.
     Reference: Levenberg 1944, Marquardt 1963 (damping); Huber 1964 (loss).
     """
@@ -109,7 +110,7 @@ def minimise(
     centre = np.clip(np.log(start), floor, roof)
     problem = _Problem(predict, measured, trust, centre, floor, roof)
     x, loss = problem.descend(centre, rounds)
-    for _ in range(_CYCLES):
+    for _ in range(cycles):
         before = loss
         x, loss = problem.descend(*problem.probe(x, loss)[:1], rounds)
         if before - loss < 1e-3 * loss:

@@ -6,6 +6,7 @@ traffic) as further observations, so that a group left out cannot send a constan
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,33 @@ from numpy.typing import NDArray
 
 from tokenmill.catalog import load
 from tokenmill.evidence.gauss_newton import minimise
-from tokenmill.evidence.image_constants import FREE, complete
-from tokenmill.evidence.image_rows import ImageRow, image_rows, latency_rows, predict_s
+from tokenmill.evidence.image_constants import ACTIVE, FREE, complete
+from tokenmill.evidence.image_rows import (
+    ImageRow,
+    image_rows,
+    latency_rows,
+    predict,
+    predict_s,
+)
+from tokenmill.physics.image_power import image_energy
+from tokenmill.placement.platform import platform
 
-__all__ = ["GROUPS", "Validation", "cross_validate", "errors", "fit", "rows", "table"]
+__all__ = [
+    "GROUPS",
+    "Validation",
+    "cross_validate",
+    "energy_errors",
+    "errors",
+    "fit",
+    "rows",
+    "table",
+]
 
 Array = NDArray[np.float64]
 
 _TRUST = 0.2  # error of a row that weighs as much as one spread of a prior
 _ROUNDS = 8
+_ACTIVES = tuple(step / 10 for step in range(8, 31))
 _REACH = 1.2  # bounds, in logarithms around the start
 
 
@@ -43,10 +62,13 @@ GROUPS: Mapping[str, Callable[[ImageRow], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Rows predicted without their own group: logarithms of predicted over measured (rows,),
-    and the constants of each fit."""
+    """Rows predicted without their own group: logarithms of predicted over measured seconds,
+    power and energy (rows,), and the constants of each fit. The power constants of the GPU are
+    those of all rows: they are fitted on other files."""
 
     errors: Array
+    watts: Array
+    joules: Array
     constants: tuple[Mapping[str, float], ...]
 
 
@@ -99,8 +121,13 @@ def errors(found: Sequence[ImageRow], constants: Mapping[str, float]) -> Array:
     return np.log(predicted) - np.log([row.seconds for row in found])
 
 
-def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]:
+def fit(
+    found: Sequence[ImageRow], *, rounds: int = _ROUNDS, near: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """The constants that explain the rows best.
+
+    Parameters: found; rounds of the search; near, constants to search from, where a fit on nearly
+    the same rows is at hand (it saves the large steps; the priors stay where they are).
 
     A family of n rows (same publication, GPU, model, software) weighs as the root of n, so that
     a long sweep does not drown a short one. Rows at a power cap that their source does not give
@@ -117,11 +144,36 @@ def fit(found: Sequence[ImageRow], *, rounds: int = _ROUNDS) -> dict[str, float]
         return np.concatenate([data, (free / start) ** (_TRUST / spread)])
 
     reach = np.exp(np.minimum(3.0 * spread, _REACH))
+    low, high = start / reach, start * reach
+    first = start if near is None else np.clip([near[item.key] for item in FREE], low, high)
     best = minimise(
-        predicted, np.ones(len(trust)), np.array(trust), start, start / reach, start * reach,
-        rounds=rounds,
+        predicted, np.ones(len(trust)), np.array(trust), first, low, high, rounds,
+        **({} if near is None else {"cycles": 0}),
     )  # fmt: skip
-    return complete(_named(best.point))
+    constants = complete(_named(best.point))
+    return constants | {ACTIVE: _active(found, constants)}
+
+
+def _active(found: Sequence[ImageRow], constants: Mapping[str, float]) -> float:
+    """Active power of image kernels over that of language kernels, where draws were measured.
+
+    The least mean error in logarithms over a grid, rows weighed as in the fit.
+    """
+    metered = [
+        (predict(row, constants), platform(row.gpu).power, row.joules / row.seconds / row.run.gpus)
+        for row in found if not math.isnan(row.joules)
+    ]  # fmt: skip
+    if not metered:
+        return 1.0
+    sizes = Counter(row.family for row in found)
+    trust = np.array([sizes[row.family] ** -0.5 for row in found if not math.isnan(row.joules)])
+    measured = np.array([watts for _, _, watts in metered])
+
+    def off(active: float) -> float:
+        drawn = [image_energy(time, chip, {ACTIVE: active}).gpu_w for time, chip, _ in metered]
+        return float(trust @ np.abs(np.log(drawn / measured)))
+
+    return min(_ACTIVES, key=off)
 
 
 def weights(found: Sequence[ImageRow]) -> list[float]:
@@ -135,18 +187,34 @@ def _named(free: Array) -> dict[str, float]:
 
 
 def cross_validate(
-    found: Sequence[ImageRow], group: Callable[[ImageRow], str], *, rounds: int = _ROUNDS
-) -> Validation:
-    """Each row under constants fitted without its group."""
+    found: Sequence[ImageRow], group: Callable[[ImageRow], str], *, rounds: int = _ROUNDS,
+    near: Mapping[str, float] | None = None,
+) -> Validation:  # fmt: skip
+    """Each row under constants fitted without its group; rounds and near as in `fit`."""
     result, fits = np.zeros(len(found)), []
+    watts, joules = np.full(len(found), np.nan), np.full(len(found), np.nan)
     names = [group(row) for row in found]
     for name in sorted(set(names)):
         rest = [row for row, own in zip(found, names, strict=True) if own != name]
         inside = [at for at, own in enumerate(names) if own == name]
-        constants = fit(rest, rounds=rounds)
+        constants = fit(rest, rounds=rounds, near=near)
         fits.append(constants)
-        result[inside] = errors([found[at] for at in inside], constants)
-    return Validation(result, tuple(fits))
+        own = [found[at] for at in inside]
+        result[inside] = errors(own, constants)
+        watts[inside], joules[inside] = energy_errors(own, constants)
+    return Validation(result, watts, joules, tuple(fits))
+
+
+def energy_errors(found: Sequence[ImageRow], constants: Mapping[str, float]) -> tuple[Array, Array]:
+    """Logarithms of predicted over measured power and energy, NaN where none was measured."""
+    pairs = np.full((2, len(found)), np.nan)
+    for at, row in enumerate(found):
+        if not math.isnan(row.joules):
+            energy = image_energy(predict(row, constants), platform(row.gpu).power, constants)
+            measured_w = row.joules / row.seconds / row.run.gpus
+            pairs[:, at] = energy.gpu_w / measured_w, energy.joules_per_image / row.joules
+    watts, joules = np.log(pairs)
+    return watts, joules
 
 
 def table(names: Iterable[str], error: Array) -> list[str]:

@@ -11,26 +11,40 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, TokenmillError
+from tokenmill.evidence.image_constants import CROWD
 from tokenmill.physics.image_kernels import Device, device
 from tokenmill.physics.images import SOFTWARE, ImageTime, Run, image_time
 from tokenmill.work.media import ImageModel, image_model
 
-__all__ = ["ImageRow", "covers", "image_rows", "latency_rows", "predict", "predict_s", "read_row"]
+__all__ = [
+    "STILL",
+    "ImageRow",
+    "covers",
+    "image_rows",
+    "kept",
+    "latency_rows",
+    "predict",
+    "predict_s",
+    "read_row",
+]
 
+STILL = ("", "0", "1")  # frames of what is no video
 _OFFLINE_BATCH = 16
 _LATENCY = re.compile(r"text-to-image/.*bs(\d+)\+steps(\d+)")
 _ULYSSES = re.compile(r"ulysses[=-](\d+)", re.IGNORECASE)
 _RING = re.compile(r"ring[=-](\d+)", re.IGNORECASE)
+# what a precision may be called -> the format it means; the first that is found in it
 _DTYPES = {
-    "": "fp16", "fp8dq": "fp8", "fp8dqrow": "fp8", "int8dq": "int8", "fp8wo": "fp8_wo",
-    "int8wo": "int8_wo", "int4wo": "int4_wo", "float16": "fp16", "bfloat16": "bf16",
-    "float32": "fp32",
+    r"bf16|bfloat16": "bf16", r"^$|fp16|float16|half": "fp16", r"fp32|float32|tf32": "fp32",
+    r"fp8_?wo": "fp8_wo", r"int8_?wo|q8|w8a16": "int8_wo",
+    r"int4_?wo|nf4|q4|gguf|w4a16|awq": "int4_wo", r"fp8|e4m3": "fp8", r"int8|w8a8": "int8",
+    r"fp4": "fp4", r"int4|w4a4": "int4",
 }  # fmt: skip
 
 
@@ -39,7 +53,9 @@ class ImageRow:
     """One measured configuration; seconds [s] per image of the GPUs that share it.
 
     replicas [count] make images side by side; server, a load with a latency limit (MLPerf);
-    max_q, a power cap the source does not state; joules [J] per image, GPUs only, or NaN.
+    max_q, a power cap the source does not state; crowd, a submission that nobody controlled;
+    offloaded, run with weights in the host's memory (else it fitted, whatever we count);
+    joules [J] per image, GPUs only, or NaN.
     """
 
     id: str
@@ -54,6 +70,8 @@ class ImageRow:
     replicas: int = 1
     server: bool = False
     max_q: bool = False
+    crowd: bool = False
+    offloaded: bool = False
     quality: str = "a"
     joules: float = math.nan
 
@@ -65,7 +83,7 @@ class ImageRow:
 
 def covers(row: Mapping[str, str]) -> bool:
     """Whether a row of a media file is an image of a model on record (not video or speech)."""
-    return not row.get("frames") and _is_image_model(row.get("model", ""))
+    return row.get("frames", "").strip() in STILL and _is_image_model(row.get("model", ""))
 
 
 @lru_cache(maxsize=1024)
@@ -93,11 +111,13 @@ def read_row(row: Mapping[str, str]) -> ImageRow:
         width=_count(row, "width", facts["width"]),
         height=_count(row, "height", facts["height"]),
         steps=_count(row, "steps", facts["steps"]),
-        run=(run := _run(row, note, gpus)),
+        run=(run := _run(row, f"{note}; {locator}", gpus)),
         seconds=_seconds(row, gpus),
         replicas=max(gpus // run.gpus, 1),
-        server="/Server" in locator or "; Server;" in note,
+        server="/server" in locator.lower() or "; server;" in note.lower(),
         max_q="MaxQ" in note,
+        crowd=row.get("software", "").strip().lower() == "community",
+        offloaded="offload" in f"{note} {row.get('software', '')}".lower(),
         quality=row.get("quality", ""),
         joules=_number(row, "energy_j_per_output"),
     )
@@ -124,24 +144,33 @@ def _seconds(row: Mapping[str, str], gpus: int) -> float:
 
 
 def _run(row: Mapping[str, str], note: str, gpus: int) -> Run:
-    """Batch, software, number format and split of a row."""
+    """Batch, software, number format and split of a row; note, with its locator."""
     software = row.get("software", "").strip().lower()
     precision = row.get("precision", "").strip().lower()
     ulysses, ring = (int(m[1]) if (m := rule.search(note)) else 1 for rule in (_ULYSSES, _RING))
-    if software.endswith("+cp") and ulysses * ring == 1:  # context parallel, split not stated
+    shared = software.startswith("xdit") or software.endswith("+cp")  # context parallel
+    if shared and ulysses * ring == 1:  # the split is not stated
         ulysses = gpus
     cached = "approximate" in note or "cache" in software
+    offline = software == "mlperf" and "singlestream" not in note.lower()
     return Run(
-        batch=_count(row, "batch", _OFFLINE_BATCH if software == "mlperf" else 1),
+        batch=_count(row, "batch", _OFFLINE_BATCH if offline else 1),
         software=_software(software, cached and precision.startswith("fp8")),
-        dtype=_DTYPES.get(precision, precision),
+        dtype=_dtype(precision),
         ulysses=ulysses,
         ring=ring,
-        fused_attention="no xformers" not in note and "very old" not in note,
+        fused_attention=(fused := "no xformers" not in note and "very old" not in note),
+        xformers=fused and "xformers" in note.lower(),
         fused_qkv="fuse_qkv=True" in note,
         loop_only="loop only" in note,
         cached=cached,
     )
+
+
+def _dtype(precision: str) -> str:
+    """The number format that a precision names; itself where none is known."""
+    found = (form for rule, form in _DTYPES.items() if re.search(rule, precision))
+    return next(found, precision)
 
 
 def _software(name: str, compiled: bool) -> str:
@@ -191,9 +220,10 @@ def _built(name: str, width: int, height: int, steps: int) -> ImageModel:
 
 
 @lru_cache(maxsize=1024)
-def _device(name: str, cap_share: float) -> Device:
+def _device(name: str, cap_share: float, short: bool) -> Device:
     record = load.accelerator(name)
-    return device(record, power_cap_w=cap_share * record.value("tdp"))
+    found = device(record, power_cap_w=cap_share * record.value("tdp"))
+    return found if short else replace(found, memory_bytes=math.inf)
 
 
 def predict(row: ImageRow, constants: Mapping[str, float]) -> ImageTime:
@@ -201,12 +231,21 @@ def predict(row: ImageRow, constants: Mapping[str, float]) -> ImageTime:
 
     Raises: TokenmillError where the twin does not cover the row.
     """
-    chip = _device(row.gpu, constants["max_q"] if row.max_q else 1.0)
+    chip = _device(row.gpu, constants["max_q"] if row.max_q else 1.0, row.offloaded)
     model = _built(row.model, row.width, row.height, row.steps)
     return image_time(model, chip, row.run, constants)
 
 
 def predict_s(row: ImageRow, constants: Mapping[str, float]) -> float:
-    """Seconds per image [s] to hold against `row.seconds`. Raises: as `predict`."""
-    seconds = predict(row, constants).seconds_per_image
-    return seconds / constants["server"] if row.server else seconds
+    """Seconds per image [s] to hold against `row.seconds`, what is lost included.
+
+    Raises: as `predict`.
+    """
+    return predict(row, constants).seconds_per_image / kept(row, constants)
+
+
+def kept(row: ImageRow, constants: Mapping[str, float]) -> float:
+    """Share of the rate that is left by a latency limit, or by settings nobody controlled [1]."""
+    if row.crowd:
+        return constants[CROWD]
+    return constants["server"] if row.server else 1.0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from tokenmill.catalog import load
 from tokenmill.errors import Unsupported
-from tokenmill.evidence.image_rows import covers, predict, read_row
+from tokenmill.evidence.image_constants import recorded
+from tokenmill.evidence.image_rows import STILL, covers, kept, predict, read_row
 from tokenmill.evidence.points import Point
 from tokenmill.physics.image_power import image_energy
 from tokenmill.placement.platform import platform
@@ -19,22 +18,19 @@ def predict_media(point: Point) -> dict[str, float]:
 
     Raises: UnknownName, BadRecord, Unsupported for what is no image.
     """
-    load.model(point.text("model"))  # an unknown model is said to be unknown
+    if point.text("frames") not in STILL:
+        raise Unsupported("video is not predicted by this version, only images")
+    model = load.model(point.text("model"))  # an unknown model is said to be unknown
     if not covers(point.cells):
-        raise Unsupported(f"{point.text('model')}: video and speech rows are not predicted")
+        raise Unsupported(f"{model.slug} is a model of the {model.family} family, not of images")
     row = read_row(point.cells)
-    constants = _constants()
+    constants = recorded()
     time = predict(row, constants)
-    energy = image_energy(time, platform(row.gpu).power)
-    seconds = time.seconds_per_image / (constants["server"] if row.server else 1.0)
+    energy = image_energy(time, platform(row.gpu).power, constants)
+    seconds = time.seconds_per_image / kept(row, constants)
     return {
         "seconds_per_output": seconds,
         "outputs_per_s": row.replicas / seconds,
-        "energy_j_per_output": energy.joules_per_image,
+        "energy_j_per_output": energy.gpu_w * time.gpus * seconds,
         "power_w": energy.gpu_w * time.gpus * row.replicas,
     }
-
-
-@lru_cache(maxsize=1)
-def _constants() -> dict[str, float]:
-    return {key: item.value for key, item in load.calibration("images").figures.items()}

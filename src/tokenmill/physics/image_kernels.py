@@ -5,8 +5,8 @@ hide; attention adds its exponentials, which run on the FP32 units; norms, activ
 copies move bytes. An eager framework issues every kernel from Python, a compiler fuses chains
 of elementwise kernels, an engine (TensorRT, OneFlow) also fuses them into the products, keeps
 convolutions in their fast layout and, on GeForce, accumulates FP16 products in FP16 at twice
-the rate. A board whose power per FLOP is below what its family needs runs at a lower clock;
-near the limit power grows with the cube of the clock. Reference for the sum of compute and
+the rate. A board whose power per FLOP is below what its family needs runs at a lower clock.
+Reference for the sum of compute and
 memory time: Williams et al. 2009, doi:10.1145/1498765.1498785.
 """
 
@@ -45,7 +45,11 @@ _FORMATS: Mapping[str, tuple[float, str]] = {
     "fp8_wo": (1.0, "weights"),
     "int8_wo": (1.0 + 2.0 / 128, "weights"),
     "int4_wo": (0.5 + 2.0 / 64, "weights"),
+    "fp4": (0.5 + 1.0 / 16, "fp4"),
+    "int4": (0.5 + 2.0 / 64, "int4"),
 }
+# products of quantised inputs -> the constant that says what share of the peak they reach
+_NARROW = {"fp8": "fp8", "int8": "int8", "fp4": "fp8", "int4": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +126,9 @@ class Arithmetic:
 def arithmetic(chip: Device, mode: Mode, dtype: str, c: Mapping[str, float]) -> Arithmetic:
     """How a device runs a number format under a kind of software.
 
-    Parameters: chip; mode; dtype: fp32, fp16, bf16, fp8, int8 (products of quantised inputs),
-    fp8_wo, int8_wo, int4_wo (weights stored small, multiplied in 16 bits); c, the constants. A
-    quantised format without a peak on this device is multiplied in 16 bits.
+    Parameters: chip; mode; dtype: fp32, fp16, bf16; fp8, int8, fp4, int4 (products of quantised
+    inputs); fp8_wo, int8_wo, int4_wo (weights stored small, multiplied in 16 bits); c, the
+    constants. A quantised format without a peak on this device is multiplied in 16 bits.
     Raises: UnknownName, NoPeak, NoCalibration.
     """
     if dtype not in _FORMATS:
@@ -134,26 +138,29 @@ def arithmetic(chip: Device, mode: Mode, dtype: str, c: Mapping[str, float]) -> 
         if f"{key}-{chip.family}" not in c:
             raise NoCalibration(chip.family, "image")
     half = chip.half_flop_per_s()
-    clock = min((chip.limit_w / (half * c[f"full_power-{chip.family}"])) ** (1 / 3), _MOST_CLOCK)
+    clock = _clock(chip.limit_w / (half * c[f"full_power-{chip.family}"]), c)
     gain = c["engine"] if mode == "engine" else 1.0
     matmul = c[f"matmul-{chip.family}"] * clock
     convolution = c[f"convolution-{chip.family}"] * clock
     attention = c[f"attention-{chip.family}"] * clock
-    if kind == "fp32":
-        rate = chip.peaks.get("tf32", chip.peaks.get("fp32", half)) * c["tf32"]
-        name = "tf32" if "tf32" in chip.peaks else "fp32"
+    if kind == "fp32" and "tf32" in chip.peaks:
+        rate = chip.peaks["tf32"] * c["tf32"]
         return Arithmetic(
             mode, "", 4.0, 4.0, rate * matmul * gain, rate * convolution * gain,
-            rate * attention, rate * matmul, dict.fromkeys(_PRODUCTS, name),
+            rate * attention, rate * matmul, dict.fromkeys(_PRODUCTS, "tf32"),
         )  # fmt: skip
+    if kind == "fp32":  # the plain units, far from the power limit
+        rate = chip.peaks.get("fp32", half) * c["plain_fp32"]
+        formats = dict.fromkeys(_PRODUCTS, "fp32")
+        return Arithmetic(mode, "", 4.0, 4.0, rate, rate, rate, rate, formats)
     rate, name = half, dtype if dtype == "bf16" else "fp16"
     if mode == "engine" and dtype == "fp16" and chip.peaks.get("fp16_fp16acc", 0.0) > half:
         rate, name = chip.peaks["fp16_fp16acc"] * c["fp16_accumulate"], "fp16_fp16acc"
     formats = {"matmul": name, "convolution": name, "attention": "fp16"}
     quantised: Literal["", "inputs", "weights"] = "weights" if kind != "half" else ""
     products = rate
-    if kind in ("fp8", "int8") and kind in chip.peaks:
-        quantised, products = "inputs", chip.peaks[kind] * c[kind]
+    if kind in _NARROW and kind in chip.peaks:
+        quantised, products = "inputs", chip.peaks[kind] * c[_NARROW[kind]]
         formats["matmul"] = kind
     return Arithmetic(
         mode, quantised, weight_bytes, 2.0, products * matmul * gain,
@@ -161,14 +168,34 @@ def arithmetic(chip: Device, mode: Mode, dtype: str, c: Mapping[str, float]) -> 
     )  # fmt: skip
 
 
+def _clock(share: float, c: Mapping[str, float]) -> float:
+    """Clock of a board over its family's rated one, from its power limit over what that needs.
+
+    Power goes with f V²; above the knee the voltage follows the clock, below it only the clock is
+    left to give.
+    """
+    if share >= 1.0:
+        return float(min(share ** (1.0 / 3.0), _MOST_CLOCK))
+    floor, knee = c["voltage_floor"], c["voltage_knee"]
+    if share <= knee * floor**2:
+        return share / floor**2
+    f = np.linspace(knee, 1.0, 9)
+    volt = floor + (1.0 - floor) * (f - knee) / (1.0 - knee)
+    return float(np.interp(share, f * volt**2, f))
+
+
 _PRODUCTS = ("matmul", "convolution", "attention")
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass takes: busy [s], host work as modules and launches [counts], activity."""
+    """What one pass takes: busy [s], host work as modules and launches [counts], activity.
+
+    active_s [s] is the part of busy_s without the gaps between kernels.
+    """
 
     busy_s: float
+    active_s: float
     modules: float
     launches: float
     memory_bytes: float
@@ -177,14 +204,15 @@ class Pass:
 
 def pass_seconds(
     network: Network, samples: float, chip: Device, how: Arithmetic, c: Mapping[str, float], *,
-    share: float = 1.0, fused_attention: bool = True, fused_qkv: bool = False, traffic: float = 1.0,
+    share: float = 1.0, fused_attention: bool = True, fused_qkv: bool = False,
+    attention: float = 1.0, traffic: float = 1.0,
 ) -> Pass:  # fmt: skip
     """One pass of a network over a batch, without what the host adds.
 
     Parameters: network; samples in the batch; chip; how it computes; c, constants; share of
     each sample's tokens that this GPU holds (sequence parallelism); fused_attention, whether
-    scores stay on chip; fused_qkv, one product for query, key, value; traffic, elementwise
-    passes over those counted.
+    scores stay on chip; fused_qkv, one product for query, key, value; attention, its speed over
+    that of the family; traffic, elementwise passes over those counted.
     Returns: the time the GPU is busy [s], and what the host must issue.
     """
     each = samples * share
@@ -202,6 +230,7 @@ def pass_seconds(
                 seconds, issued = seconds * c["engine_traffic"], issued * c["engine_traffic"]
         elif kind == "attention":
             seconds, bytes_moved = _attention_s(chip, how, k, each, c, speed, fused_attention)
+            seconds = seconds / attention
             if not fused_attention:
                 issued = issued + _UNFUSED_LAUNCHES
         else:
@@ -216,7 +245,7 @@ def pass_seconds(
         busy += float(seconds @ k.count)
         moved += float(bytes_moved @ k.count)
         launches += float(issued @ k.count)
-    return Pass(busy + c["gap"] * launches, modules, launches, moved, flop)
+    return Pass(busy + c["gap"] * launches, busy, modules, launches, moved, flop)
 
 
 def _product_s(

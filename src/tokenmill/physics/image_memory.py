@@ -27,15 +27,22 @@ class Residency:
     """How weights are held.
 
     needs_bytes of the way chosen, has_bytes [B]; whole_bytes, with everything resident;
-    fetched_bytes once a batch and streamed_bytes once a step [B] over the host link.
+    weights_bytes on the GPU at once; fetched_bytes once a batch and streamed_bytes once a step
+    [B] over the host link.
     """
 
     way: Literal["resident", "by network", "by layer"]
     needs_bytes: float
     has_bytes: float
     whole_bytes: float
+    weights_bytes: float
     fetched_bytes: float
     streamed_bytes: float
+
+    @property
+    def context_bytes(self) -> float:
+        """What the driver and its libraries take [B]."""
+        return _CONTEXT_BYTES
 
     @property
     def fits(self) -> bool:
@@ -66,14 +73,16 @@ def residency(
     everything = denoiser + text + decoder
     whole = everything + max(decoding, denoising) + _CONTEXT_BYTES
     if whole <= has_bytes:
-        return Residency("resident", whole, has_bytes, whole, 0.0, 0.0)
+        return Residency("resident", whole, has_bytes, whole, everything, 0.0, 0.0)
     by_network = max(text, denoiser + denoising, decoder + decoding) + _CONTEXT_BYTES
     if offload and by_network <= has_bytes:
-        return Residency("by network", by_network, has_bytes, whole, everything, 0.0)
+        largest = max(text, denoiser, decoder)
+        return Residency("by network", by_network, has_bytes, whole, largest, everything, 0.0)
     by_layer = max(denoising, decoding) + 0.05 * everything + _CONTEXT_BYTES
     if offload and by_layer <= has_bytes:
         once = everything - denoiser
-        return Residency("by layer", by_layer, has_bytes, whole, once, denoiser)
+        held = 0.05 * everything
+        return Residency("by layer", by_layer, has_bytes, whole, held, once, denoiser)
     raise DoesNotFit(
         f"{model.name} at {model.picture.width} x {model.picture.height}, batch {batch}",
         whole if not offload else by_layer, has_bytes,

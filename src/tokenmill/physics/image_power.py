@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokenmill.physics.images import ImageTime
@@ -18,14 +19,19 @@ class ImageEnergy:
     joules_per_image: float
 
 
-def image_energy(time: ImageTime, chip: PowerConstants) -> ImageEnergy:
+def image_energy(time: ImageTime, chip: PowerConstants, c: Mapping[str, float]) -> ImageEnergy:
     """Power and energy of the GPUs while a batch of images is made.
 
-    Parameters: time, with the activity of one GPU; chip, its power constants.
+    Image kernels fill the chip with FP32 arithmetic between the products (norms, activations,
+    exponentials), so they draw more than the language kernels that the power constants were
+    fitted on.
+    Parameters: time, with the activity of one GPU; chip, its power constants; c, constants of
+    the calibration record "images".
     Returns: GPUs alone, idle power included; the machine around them is `power.node_w`.
     """
+    active_s = time.active_s * c["active"] + time.exchange_s * chip.link_share
     above_idle = step_joules(
-        chip, time.busy_s, time.flop, time.memory_bytes, link_bytes=time.link_bytes
+        chip, active_s, time.flop, time.memory_bytes, link_bytes=time.link_bytes
     )
     watts = float(drawn_w(chip, demand_w(chip, above_idle, time.seconds)))
     return ImageEnergy(watts, watts * time.gpus * time.seconds_per_image)

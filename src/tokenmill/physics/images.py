@@ -10,7 +10,7 @@ memory is fetched from the host's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tokenmill.errors import InputError, UnknownName
@@ -44,9 +44,10 @@ _TRAFFIC = {
     "SD3Transformer2DModel": "traffic-joint",
     "FluxTransformer2DModel": "traffic-flux",
     "PixArtTransformer2DModel": "traffic-joint",
+    "HunyuanDiT2DModel": "traffic-joint",
+    "SanaTransformer2DModel": "traffic-linear",
 }
 _MEGAPIXEL = 2.0**20
-_EXCHANGE_LAUNCHES, _RING_LAUNCHES = 8.0, 10.0  # per attention; the ring's, per round
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class Run:
     """How images are made.
 
     batch [images at once]; software, a key of SOFTWARE; dtype of the denoiser; ulysses and
-    ring [GPUs] that share an image's tokens, multiplied; fused_attention (SDPA, xFormers);
-    fused_qkv; loop_only leaves out text encoders and decoder; cached reuses features between
-    steps, an approximation.
+    ring [GPUs] that share an image's tokens, multiplied; fused_attention (SDPA, xFormers), and
+    whether by xFormers, as before PyTorch 2; fused_qkv; loop_only leaves out text encoders and
+    decoder; cached reuses features between steps, an approximation.
     """
 
     batch: int = 1
@@ -65,6 +66,7 @@ class Run:
     ulysses: int = 1
     ring: int = 1
     fused_attention: bool = True
+    xformers: bool = False
     fused_qkv: bool = False
     loop_only: bool = False
     cached: bool = False
@@ -87,7 +89,9 @@ class Run:
 class ImageTime:
     """One batch of images on one GPU or one group of GPUs.
 
-    seconds [s] of the batch, its parts, and what overlaps them; busy_s, flop (by number
+    seconds [s] of the batch, its parts, and what overlaps them; busy_s is how long a GPU is
+    occupied. active_s, the part in which it computes (neither waiting between kernels nor for
+    other GPUs), exchange_s, the part in which kernels only move messages, flop (by number
     format), memory_bytes and link_bytes are per GPU: the activity that power is made of.
     """
 
@@ -98,6 +102,8 @@ class ImageTime:
     decode_s: float
     offload_s: float
     busy_s: float
+    active_s: float
+    exchange_s: float
     limit: Literal["host", "gpu", "offload"]
     memory: Residency
     memory_bytes: float
@@ -131,7 +137,7 @@ def image_time(
     how = arithmetic(chip, run.mode, run.dtype, c)
     stages = _Stages(model, chip, run, c, how)
     held = residency(model, run.batch, how.weight_bytes, chip.memory_bytes, offload=offload)
-    step, link_bytes = stages.step()
+    step, link_bytes, exchange_s = stages.step()
     steps = model.picture.steps * (c["cached"] if run.cached else 1.0)
     text = None if run.loop_only else stages.text()
     decode = None if run.loop_only else stages.decode()
@@ -153,6 +159,8 @@ def image_time(
         decode_s=0.0 if decode is None else stages.wall_s(decode) + stages.picture_s(),
         offload_s=moved_s,
         busy_s=sum(times * part.busy_s for times, part in parts),
+        active_s=sum(times * part.active_s for times, part in parts),
+        exchange_s=exchange_s * steps,
         limit=slowest[1],  # type: ignore[arg-type]
         memory=held,
         memory_bytes=sum(times * part.memory_bytes for times, part in parts),
@@ -175,26 +183,26 @@ class _Stages:
     def samples(self) -> int:
         return self.run.batch * self.model.picture.guidance_passes
 
-    def step(self) -> tuple[Pass, float]:
-        """One denoising step, guidance included, and the bytes each GPU sends in it."""
+    def step(self) -> tuple[Pass, float, float]:
+        """One denoising step, guidance included; bytes each GPU sends in it, and their time [s]."""
         alone = pass_seconds(
             self.model.denoiser, self.samples, self.chip, self.how, self.c,
             share=1.0 / self.run.gpus, fused_attention=self.run.fused_attention,
-            fused_qkv=self.run.fused_qkv, traffic=self.c[_TRAFFIC[self.model.family]],
+            fused_qkv=self.run.fused_qkv,
+            attention=self.c["xformers"] if self.run.xformers else 1.0,
+            traffic=self.c[_TRAFFIC[self.model.family]],
         )  # fmt: skip
         if self.run.gpus == 1:
-            return alone, 0.0
+            return alone, 0.0, 0.0
         seconds, launches, sent = self._exchange()
-        return Pass(
-            alone.busy_s + seconds, alone.modules, alone.launches + launches,
-            alone.memory_bytes, alone.flop,
-        ), sent  # fmt: skip
+        shared = replace(alone, busy_s=alone.busy_s + seconds, launches=alone.launches + launches)
+        return shared, sent, seconds
 
     def _exchange(self) -> tuple[float, float, float]:
         """Sharing attention between GPUs: seconds, launches, and bytes sent by each."""
-        c, run, k = self.c, self.run, self.model.denoiser.columns["attention"]
-        calls = float(k.count @ (k.exchanged > 0.0))
-        local = float(k.exchanged @ k.count) * self.samples / run.gpus * self.how.value_bytes
+        c, run = self.c, self.run
+        calls, values = self.model.denoiser.exchanges()
+        local = values * self.samples / run.gpus * self.how.value_bytes
         link = self.chip.link_bytes_per_s * c[self.chip.link]
         memory = self.chip.memory_bytes_per_s * c["stream"]
         copies = c["exchange_copies"] * (0.5 if self.how.mode != "eager" else 1.0)
@@ -203,13 +211,13 @@ class _Stages:
         if run.ulysses > 1:
             out = local * (run.ulysses - 1) / run.ulysses
             seconds += out / link + local * copies / memory
-            launches, sent = launches + calls * _EXCHANGE_LAUNCHES, sent + out
+            launches, sent = launches + calls * c["exchange_launches"], sent + out
         if run.ring > 1:
             rounds = run.ring - 1
             out = local / 2.0 * rounds  # keys and values pass on while others are computed
             seconds += out * c["ring_exposed"] / link + local / 4.0 * rounds * merges / memory
             seconds += calls * rounds * c["ring_round"]
-            launches, sent = launches + calls * rounds * _RING_LAUNCHES, sent + out
+            launches, sent = launches + calls * rounds * c["ring_launches"], sent + out
         return seconds, launches, sent
 
     def text(self) -> Pass:

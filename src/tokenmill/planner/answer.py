@@ -4,13 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tokenmill.cost.money import Money
 from tokenmill.simulator.outcome import Outcome
 from tokenmill.work.workload import Demand
 
-__all__ = ["Option", "Plan", "Refusal", "pareto", "ranked"]
+__all__ = ["Option", "Plan", "Priced", "Refusal", "pareto", "ranked"]
+
+
+class _Named(Protocol):
+    @property
+    def accelerator(self) -> str: ...
+
+
+class Priced(Protocol):
+    """What limits on GPUs, power and money are held against: an option of any kind."""
+
+    @property
+    def hardware(self) -> str:
+        """Name of the hardware."""
+
+    @property
+    def outcomes(self) -> Sequence[_Named]:
+        """What runs on it."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all."""
+
+    @property
+    def watts(self) -> float:
+        """Mean power at the wall [W]."""
+
+    @property
+    def per_hour(self) -> Money | None:
+        """Cost of an hour."""
+
+    @property
+    def purchase(self) -> Money | None:
+        """What buying it costs."""
 
 
 @dataclass(frozen=True, slots=True)

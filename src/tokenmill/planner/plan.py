@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from tokenmill.cost.money import Money
-from tokenmill.errors import Infeasible, InputError, NoPrice, TokenmillError, Unsupported
+from tokenmill.errors import Infeasible, NoPrice, TokenmillError, Unsupported
 from tokenmill.placement.platform import Platform, platform
-from tokenmill.planner.answer import Option, Plan, Refusal, pareto, ranked
+from tokenmill.planner.answer import Option, Plan, Priced, Refusal, pareto, ranked
 from tokenmill.planner.chances import ahead
 from tokenmill.planner.demand import demand_of
 from tokenmill.planner.pricing import PriceBook, price_book
@@ -22,7 +21,7 @@ from tokenmill.planner.tell import tell
 from tokenmill.simulator.cases import Grid, language_model
 from tokenmill.work.workload import Demand
 
-__all__ = ["answer_on", "ask", "excess", "plan"]
+__all__ = ["answer_on", "excess", "plan"]
 
 _GOALS = ("cost", "latency", "energy")
 # Hardware to offer where memory is short, from small to large.
@@ -54,18 +53,6 @@ def plan(question: Question, *, progress: Callable[[str], None] | None = None) -
         if refusal is not None:
             refused.append(_checked(question, where, refusal, book))
     return _assemble(question, demand, found, refused, evaluated)
-
-
-def ask(question: Question | None = None, **given: Any) -> Plan:
-    """Plan from a Question, or from its fields as keywords: ask(models="llama-3.3-70b", ...).
-
-    Raises: InputError.
-    """
-    if question is None:
-        question = build(**given)
-    elif given:
-        raise InputError("give a Question or its fields, not both")
-    return plan(question)
 
 
 def _assemble(
@@ -181,7 +168,7 @@ def _priced(
     return [], min(refusals, key=lambda item: item[0])[1]
 
 
-def excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
+def excess(question: Question, option: Priced) -> tuple[float, Refusal] | None:
     """How far an option is beyond the limits on GPUs, power or money, and the refusal for it."""
     name = option.hardware
     if question.gpus is not None and option.gpus > question.gpus:
@@ -200,7 +187,7 @@ def excess(question: Question, option: Option) -> tuple[float, Refusal] | None:
     return _over_budget(question, option)
 
 
-def _over_budget(question: Question, option: Option) -> tuple[float, Refusal] | None:
+def _over_budget(question: Question, option: Priced) -> tuple[float, Refusal] | None:
     budget = question.budget
     if budget is None:
         return None

@@ -19,7 +19,7 @@ from tokenmill.catalog.load import read_toml
 from tokenmill.errors import BadRecord, BadUnit, InputError, UnknownName
 from tokenmill.units import parse, parse_any
 
-__all__ = ["DEMO", "Amount", "Question", "asked", "question", "read_question"]
+__all__ = ["DEMO", "IMAGE_KEYS", "Amount", "Question", "asked", "question", "read_question"]
 
 Goal = Literal["cost", "energy", "gpus", "latency"]
 
@@ -36,10 +36,14 @@ _LIMITS: dict[str, tuple[str, float, float]] = {
     "percentile": ("1", 50, 99.9),
     "gpus": ("1", 1, 1e6),
     "seed": ("1", 0, 1e15),
+    "latency_s": ("time", 1e-9, 1e6),
+    "steps": ("1", 1, 10_000),
+    "batch": ("1", 1, 1e6),
 }
+IMAGE_KEYS = ("resolution", "steps", "batch", "software", "latency_s")  # for image models alone
 _OPTIONAL = (  # what the word "none" lifts
     "ttft_s", "tpot_s", "power_w", "budget", "gpus", "rate_per_s", "users", "prompt_tokens",
-    "output_tokens",
+    "output_tokens", "latency_s",
 )  # fmt: skip
 
 
@@ -67,6 +71,8 @@ class Question(BaseModel):
     Quantities may be given as text with units ("500 ms", "5 req/s", "¥3,000,000", "20 kW") or
     as numbers in base units. Load: a trace file, or prompt and output tokens with a rate, a
     number of users or a concurrency; nothing at all means the bundled conversation hour.
+    Image models take a rate of images, resolution, steps, batch, software and latency_s, the
+    time that a batch may take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +101,11 @@ class Question(BaseModel):
     prices: tuple[str, ...] = ()
     calibration: str = ""
     seed: int = 0
+    resolution: str = ""
+    steps: int | None = None
+    batch: int | None = None
+    software: tuple[str, ...] = ()
+    latency_s: float | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -135,7 +146,7 @@ def _read(key: str, value: Any) -> Any:
             return parse(text, _LIMITS[key][0])
     except InputError as problem:
         raise ValueError(f"{key}: {problem}") from None
-    if isinstance(value, str) and key in ("models", "hardware", "weights"):
+    if isinstance(value, str) and key in ("models", "hardware", "weights", "software"):
         return tuple(item.strip() for item in value.split(",") if item.strip())
     return (value,) if text and key == "prices" else value
 

@@ -5,17 +5,16 @@ The one place where the shopper touches the image family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tokenmill.catalog import load
-from tokenmill.catalog.figure import KINDS
 from tokenmill.errors import DoesNotFit
-from tokenmill.evidence.image_constants import FREE, complete
+from tokenmill.evidence.image_constants import RECORD, recorded
+from tokenmill.evidence.interval import Band, band_of, distance
 from tokenmill.physics.image_kernels import device
-from tokenmill.physics.images import ImageTime, Run, image_time
-from tokenmill.physics.power import demand_w, drawn_w, step_joules
+from tokenmill.physics.image_power import image_energy
+from tokenmill.physics.images import Run, image_time
 from tokenmill.placement.platform import Platform
 from tokenmill.planner.shop_question import Job
 from tokenmill.work.media import ImageModel, image_model
@@ -24,8 +23,6 @@ __all__ = ["EIGHT_BITS", "SOFTWARE", "Making", "making", "picture_of"]
 
 SOFTWARE = "eager"  # PyTorch as it comes, without a compiler
 EIGHT_BITS = "fp8_wo"
-_RECORD = "images"
-_BANDS = "interval-images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,8 @@ class Making:
     """One image after another on one card.
 
     seconds [s] an image; card_w [W]; clock_share [1] of the time that goes with the clock; way:
-    "resident", "by network", "by layer", "" where it does not run; bands, p10 and p90 of
-    measured over predicted by "rate/low" and "rate/high", None where no residuals are on record.
+    "resident", "by network", "by layer", "" where it does not run; rate, the band of images a
+    second.
     """
 
     form: str
@@ -46,7 +43,7 @@ class Making:
     card_w: float
     clock_share: float
     kind: str
-    bands: Mapping[str, float] | None
+    rate: Band
 
 
 def making(job: Job, where: Platform) -> Making:
@@ -79,40 +76,19 @@ def _model(job: Job) -> ImageModel:
 
 
 def _made(job: Job, form: str, where: Platform) -> Making:
-    constants, kind = _constants()
-    bands = _bands()
+    constants, kind = recorded(), load.calibration(RECORD).weakest_kind()
+    rate = band_of("media", "rate", "", distance("media", where.accelerator.slug, job.model))
     try:
         time = image_time(
             _model(job), device(where.accelerator), Run(software=SOFTWARE, dtype=form), constants
         )
     except DoesNotFit as short:
         return Making(form, False, "", short.needs_bytes, short.has_bytes, 0.0, 0.0, 0.0, kind,
-                      bands)  # fmt: skip
+                      rate)  # fmt: skip
     return Making(
         form=form, runs=True, way=time.memory.way,
         # what the whole model would take, were it all on the card
         needs_bytes=time.memory.whole_bytes, has_bytes=time.memory.has_bytes,
-        seconds=time.seconds_per_image, card_w=_drawn(where, time),
-        clock_share=min(time.busy_s / time.seconds, 1.0), kind=kind, bands=bands,
+        seconds=time.seconds_per_image, card_w=image_energy(time, where.power, constants).gpu_w,
+        clock_share=min(time.busy_s / time.seconds, 1.0), kind=kind, rate=rate,
     )  # fmt: skip
-
-
-def _drawn(where: Platform, time: ImageTime) -> float:
-    """Mean power of the card while it makes images [W]."""
-    power = where.power
-    joules = step_joules(power, time.busy_s, time.flop, time.memory_bytes, time.link_bytes)
-    return float(drawn_w(power, demand_w(power, joules, time.seconds)))
-
-
-def _constants() -> tuple[dict[str, float], str]:
-    """The fitted constants and the weakest kind among them; before a fit, their first values."""
-    if _RECORD not in load.names("calibration"):
-        return complete({item.key: item.start for item in FREE}), KINDS[-1]
-    record = load.calibration(_RECORD)
-    return {key: item.value for key, item in record.figures.items()}, record.weakest_kind()
-
-
-def _bands() -> Mapping[str, float] | None:
-    if _BANDS not in load.names("calibration"):
-        return None
-    return {key: item.value for key, item in load.calibration(_BANDS).figures.items()}

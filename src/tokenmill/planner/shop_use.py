@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tokenmill.catalog import load
 from tokenmill.evidence.certainty import SERVING, around
-from tokenmill.evidence.interval import Band, band_of, distance
+from tokenmill.evidence.interval import band_of, distance
 from tokenmill.physics.power import PowerConstants, clock
 from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
@@ -148,6 +148,4 @@ def _watts(power: PowerConstants, total_w: float, count: int, cap_w: float | Non
 
 def image_interval(made: Making, value: float) -> Interval:
     """A rate of images [1/s] with its 80 % interval."""
-    if made.bands is None:
-        return around(value, band_of("images", "rate", "", "specification"))
-    return around(value, Band(made.bands["rate/low"], 1.0, made.bands["rate/high"]))
+    return around(value, made.rate)

@@ -1,7 +1,7 @@
 """Image decoders: from the latent of a diffusion model to pixels.
 
 `AutoencoderKL` of Rombach et al. 2022, doi:10.1109/CVPR52688.2022.01042, with 4 latent channels
-(Stable Diffusion) or 16 (SD3, FLUX.1).
+(Stable Diffusion) or 16 (SD3, FLUX.1); `AutoencoderDC` is `linear_transformer.deep_decoder`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from typing import Any
 from tokenmill.work.network import Kernel, Network, attend, convolve, elementwise, linear, stored
 from tokenmill.work.unet import group_norm, resnet
 
-__all__ = ["SHRINK", "decoder"]
+__all__ = ["decoder", "shrink"]
 
-SHRINK = 8  # image pixels along a side that become one latent pixel
+
+def shrink(facts: Mapping[str, Any]) -> int:
+    """Image pixels along a side that become one latent pixel."""
+    deep = facts.get("decoder_block_out_channels")
+    stages: Sequence[int] = deep if deep else facts["block_out_channels"]
+    return int(2 ** (len(stages) - 1))
 
 
 def decoder(facts: Mapping[str, Any], width: float, height: float) -> Network:

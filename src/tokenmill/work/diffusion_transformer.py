@@ -1,10 +1,11 @@
-"""Transformer denoisers: MMDiT (Stable Diffusion 3, 3.5), FLUX.1, PixArt-Sigma as kernels.
+"""Transformer denoisers: MMDiT (Stable Diffusion 3, 3.5), FLUX.1, PixArt, Hunyuan as kernels.
 
 Peebles, Xie 2023, doi:10.1109/ICCV51070.2023.00387 (adaptive norms); Esser et al. 2024,
 arXiv:2403.03206 (joint attention over text and image); Chen et al. 2024, arXiv:2403.04692
-(PixArt-Sigma). Facts carry the names of the diffusers configs. Passes over the activations
-are counted as PyTorch runs these modules: an RMS norm in FP32 is 17 reads or writes of 16-bit
-values, a rotary embedding 26; fused, a norm with its rotation is one read and one write.
+(PixArt-Sigma); Li et al. 2024, arXiv:2405.08748 (Hunyuan-DiT). Facts carry the names of the
+diffusers configs. Passes over the activations are counted as PyTorch runs these modules: an RMS
+norm in FP32 is 17 reads or writes of 16-bit values, a rotary embedding 26; fused, a norm with
+its rotation is one read and one write.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from tokenmill.work.network import Kernel, Network, attend, convolve, elementwise, linear
 
-__all__ = ["flux", "joint_transformer", "pixart"]
+__all__ = ["flux", "hunyuan", "joint_transformer", "pixart"]
 
 
 def _modulate(rows: float, width: int, vectors: int, *, given: int = 0) -> list[Kernel]:
@@ -230,3 +231,71 @@ def pixart(
         linear(rows, across, patch**2 * int(facts["out_channels"])),
     ]
     return Network("denoiser", tuple(kernels))
+
+
+# -- Hunyuan-DiT ------------------------------------------------------------------------------
+
+
+def hunyuan(
+    facts: Mapping[str, Any], width: float, height: float, context_tokens: float
+) -> Network:  # fmt: skip
+    """One pass of a `HunyuanDiT2DModel` (1.2 and later) over one sample; as `joint_transformer`."""
+    heads, head_dim = int(facts["num_attention_heads"]), int(facts["attention_head_dim"])
+    patch, layers = int(facts["patch_size"]), int(facts["num_layers"])
+    across, captions = heads * head_dim, int(facts["cross_attention_dim"])
+    rows, t5 = width * height / patch**2, int(facts["cross_attention_dim_t5"])
+    outputs = int(facts["in_channels"]) * (2 if facts.get("learn_sigma", True) else 1)
+    joined = elementwise(4 * rows * across, 1, 4 * rows * across)
+    kernels = [k.times(layers) for k in _hunyuan_block(facts, rows, across, context_tokens)]
+    skips = [joined, _norm_in_fp32(rows, 2 * across), linear(rows, 2 * across, across)]
+    kernels += [kernel.times(layers - layers // 2 - 1) for kernel in skips]
+    pooled, t5_tokens = int(facts["pooled_projection_dim"]), float(facts["text_len_t5"])
+    kernels += [
+        convolve(rows, int(facts["in_channels"]), across, size=patch, stride=patch),
+        linear(t5_tokens, t5, 4 * t5),
+        linear(t5_tokens, 4 * t5, captions),
+        elementwise(6 * t5_tokens * captions, 6, 0, 0, weights=context_tokens * captions),
+        # one query gathers the prompt (attention pooling), then the time step joins
+        linear(t5_tokens + 1, t5, t5, count=2),
+        linear(1, t5, t5),
+        elementwise(4 * t5_tokens * t5, 4, 0, 0, weights=(t5_tokens + 1) * t5),
+        linear(1, t5, pooled),
+        linear(1, 256, across),
+        linear(1, across, across),
+        linear(1, pooled, 4 * across),
+        linear(1, 4 * across, across),
+        *_modulate(rows, across, 2),
+        linear(rows, across, patch**2 * outputs),
+    ]
+    return Network("denoiser", tuple(kernels))
+
+
+def _hunyuan_block(
+    facts: Mapping[str, Any], rows: float, width: int, context_tokens: float
+) -> list[Kernel]:
+    """Rotated self-attention, cross-attention, feed-forward; norms in FP32."""
+    heads, head_dim = int(facts["num_attention_heads"]), int(facts["attention_head_dim"])
+    values = rows * width
+    normed = elementwise(4 * values, 2, 4 * values, weights=2 * head_dim)
+    return [
+        linear(1, width, width),  # shift by the time step
+        elementwise(3 * values, 2, values),
+        _norm_in_fp32(rows, width).times(3),
+        linear(rows, width, width, count=4),
+        normed.times(2),
+        _rotate(rows, width),
+        attend(rows, rows, heads, head_dim),
+        linear(rows, width, width, count=2),
+        linear(context_tokens, int(facts["cross_attention_dim"]), width, count=2),
+        normed.times(2),
+        elementwise(26 * values, 9, 0, 0),  # the queries are rotated again
+        attend(rows, context_tokens, heads, head_dim),
+        _residual(rows, width, gated=False).times(3),
+        *_feed_forward(rows, width, int(width * float(facts["mlp_ratio"]))),
+    ]
+
+
+def _norm_in_fp32(rows: float, width: int) -> Kernel:
+    """Layer norm between a cast to FP32 and a cast back."""
+    values = rows * width
+    return elementwise(10 * values, 3, 2 * values, weights=2 * width)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenmill.errors import InputError, Unsupported
-from tokenmill.work.autoencoder import SHRINK, decoder
-from tokenmill.work.diffusion_transformer import flux, joint_transformer, pixart
+from tokenmill.work.autoencoder import decoder, shrink
+from tokenmill.work.diffusion_transformer import flux, hunyuan, joint_transformer, pixart
+from tokenmill.work.linear_transformer import deep_decoder, linear_transformer
 from tokenmill.work.network import Network
 from tokenmill.work.ops import Work
 from tokenmill.work.text_encoder import text_encoder
@@ -27,6 +28,12 @@ _DENOISERS: Mapping[str, _Denoiser] = {
     "SD3Transformer2DModel": joint_transformer,
     "FluxTransformer2DModel": flux,
     "PixArtTransformer2DModel": pixart,
+    "HunyuanDiT2DModel": hunyuan,
+    "SanaTransformer2DModel": linear_transformer,
+}
+_DECODERS: Mapping[str, Callable[[Mapping[str, Any], float, float], Network]] = {
+    "AutoencoderKL": decoder,
+    "AutoencoderDC": deep_decoder,
 }
 _LARGEST_SIDE, _MOST_STEPS = 16384, 10_000
 
@@ -88,7 +95,11 @@ def image_model(
     if kind not in _DENOISERS:
         raise Unsupported(f"{name}: no model of a {kind or 'nameless'} denoiser; "
                           f"known: {', '.join(_DENOISERS)}")  # fmt: skip
-    across, down = asked.width / SHRINK, asked.height / SHRINK
+    vae = facts["vae"]
+    if (decodes := vae.get("_class_name", "")) not in _DECODERS:
+        raise Unsupported(f"{name}: no model of a {decodes or 'nameless'} decoder; "
+                          f"known: {', '.join(_DECODERS)}")  # fmt: skip
+    across, down = asked.width / shrink(vae), asked.height / shrink(vae)
     encoders = [text_encoder(encoder) for encoder in facts["text_encoders"]]
     return ImageModel(
         name=name,
@@ -99,9 +110,9 @@ def image_model(
             sum(encoder.stored_values for encoder in encoders),
         ),
         denoiser=_DENOISERS[kind](facts["denoiser"], across, down, float(facts["context_tokens"])),
-        decoder=decoder(facts["vae"], across, down),
+        decoder=_DECODERS[decodes](vae, across, down),
         family=kind,
-        decodes_in_fp32=bool(facts["vae"].get("force_upcast", False)),
+        decodes_in_fp32=bool(vae.get("force_upcast", False)),
         latent_tokens=across * down / float(facts["denoiser"].get("patch_size", 1)) ** 2,
     )
 

@@ -103,6 +103,13 @@ class Network:
                 )
         return found
 
+    def exchanges(self) -> tuple[float, float]:
+        """What GPUs that share a sample swap: (times, values in all, per sample)."""
+        swapping = [k for k in self.kernels if k.exchanged]
+        return (
+            float(sum(k.count for k in swapping)), sum(k.exchanged * k.count for k in swapping)
+        )  # fmt: skip
+
     def launches(self, *, fused: bool = False) -> float:
         """GPU kernels in one pass, whatever the batch."""
         return sum((k.fused_launches if fused else k.launches) * k.count for k in self.kernels)

@@ -77,13 +77,20 @@ def plan(
     scenario: Annotated[Optional[Path], _option("scenario", "--scenario")] = None,  # noqa: UP045
     calibration: Annotated[Text, _option("calibration", "--calibration")] = None,
     seed: Annotated[Count, _option("seed", "--seed")] = None,
+    resolution: Annotated[Text, _option("resolution", "--resolution")] = None,
+    steps: Annotated[Count, _option("steps", "--steps")] = None,
+    batch: Annotated[Count, _option("image_batch", "--batch")] = None,
+    software: Annotated[Text, _option("softwares", "--software")] = None,
+    latency: Annotated[Text, _option("latency", "--latency")] = None,
     played: Annotated[bool, _option("played", "--simulate")] = False,
     plot: Annotated[Optional[Path], _option("plot", "--plot")] = None,  # noqa: UP045
     json: Json = False,
 ) -> None:
     """Rank hardware for a question."""
-    from tokenmill.interface.cli import view
-    from tokenmill.planner import plan as planning
+    from tokenmill.errors import InputError
+    from tokenmill.interface.cli import image_text, view
+    from tokenmill.planner.ask import planned
+    from tokenmill.planner.image_answer import ImagePlan
     from tokenmill.planner.question import asked
 
     question = asked(scenario, {
@@ -94,13 +101,24 @@ def plan(
         "weights": weights, "cache": cache, "engine": engine, "gpus": gpus,
         "currency": currency, "region": region, "prices": tuple(price or ()) or None, "seed": seed,
         "calibration": calibration,
+        "resolution": resolution, "steps": steps, "batch": batch, "software": software,
+        "latency_s": latency,
     })  # fmt: skip
     with view.progress() as told:
-        answer = planning.plan(question, progress=told)
-        if played:
+        answer = planned(question, progress=told)
+        if isinstance(answer, ImagePlan):
+            if played or plot is not None:
+                option = "--simulate" if played else "--plot"
+                raise InputError(image_text.NOT_PLAYED.format(option=option))
+        elif played:
             from tokenmill.planner.verify import verify_plan
 
             answer = verify_plan(question, answer, progress=told)
+    if isinstance(answer, ImagePlan):
+        from tokenmill.interface.cli.image_view import show_image_plan
+
+        show_image_plan(answer, json=json)
+        return
     view.show_plan(answer, json=json)
     if plot is not None:
         from tokenmill.interface.cli.plots import draw_plan
@@ -134,6 +152,11 @@ def estimate(
     output: Annotated[float, _option("output", "--output")] = 256.0,
     rate: Annotated[Text, _option("rate", "--rate")] = None,
     concurrency: Annotated[Number, _option("concurrency", "--concurrency")] = None,
+    resolution: Annotated[Text, _option("resolution", "--resolution")] = None,
+    steps: Annotated[Count, _option("steps", "--steps")] = None,
+    batch: Annotated[Count, _option("image_batch", "--batch")] = None,
+    software: Annotated[Text, _option("software", "--software")] = None,
+    share: Annotated[Count, _option("share", "--share")] = None,
     currency: Annotated[str, _option("currency", "--currency")] = "USD",
     region: Annotated[str, _option("region", "--region")] = "",
     price: Annotated[Optional[list[str]], _option("price", "--price")] = None,  # noqa: UP045
@@ -142,15 +165,22 @@ def estimate(
 ) -> None:
     """Answer one configuration in closed form."""
     from tokenmill.interface.cli import view
-    from tokenmill.planner.single import estimate as answer
+    from tokenmill.planner.ask import estimate as answer
+    from tokenmill.simulator.outcome import Outcome
 
     outcome = answer(
         model, on=on, weights=weights, cache=cache, engine=engine, tp=tp, pp=pp, dp=dp, ep=ep,
         replicas=replicas, prompt_tokens=prompt, output_tokens=output, rate_per_s=rate,
         concurrency=concurrency, currency=currency, region=region, prices=tuple(price or ()),
         calibration=calibration,
+        resolution=resolution, steps=steps, batch=batch, software=software, share=share,
     )  # fmt: skip
-    view.show_outcome(outcome, json=json)
+    if isinstance(outcome, Outcome):
+        view.show_outcome(outcome, json=json)
+    else:
+        from tokenmill.interface.cli.image_view import show_image_outcome
+
+        show_image_outcome(outcome, json=json)
 
 
 @app.command("can-i-run", help=text.CAN_I_RUN)
@@ -162,16 +192,26 @@ def can_i_run(
     cache: Annotated[str, _option("cache", "--cache")] = "bf16",
     engine: Annotated[Text, _option("engine", "--engine")] = None,
     context: Annotated[Number, _option("context", "--context")] = None,
+    resolution: Annotated[Text, _option("resolution", "--resolution")] = None,
+    steps: Annotated[Count, _option("steps", "--steps")] = None,
+    software: Annotated[Text, _option("software", "--software")] = None,
     json: Json = False,
 ) -> None:
     """Answer yes or no in words, with a memory bar."""
     from tokenmill.interface.cli import view
-    from tokenmill.planner.single import can_run
+    from tokenmill.planner.ask import can_run
+    from tokenmill.planner.single import Fit
 
     answer = can_run(
-        model, on=on, gpus=gpus, weights=weights, cache=cache, engine=engine, context_tokens=context
-    )
-    view.show_fit(answer, json=json)
+        model, on=on, gpus=gpus, weights=weights, cache=cache, engine=engine,
+        context_tokens=context, resolution=resolution, steps=steps, software=software,
+    )  # fmt: skip
+    if isinstance(answer, Fit):
+        view.show_fit(answer, json=json)
+    else:
+        from tokenmill.interface.cli.image_view import show_image_fit
+
+        show_image_fit(answer, json=json)
 
 
 @app.command(help=text.SHOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as js
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tokenmill.cost.money import Money
-    from tokenmill.planner.answer import Option, Plan
+    from tokenmill.planner.answer import Option, Plan, Refusal
     from tokenmill.planner.single import Fit
-    from tokenmill.simulator.outcome import Distribution, MemoryUse, Outcome
+    from tokenmill.simulator.outcome import Distribution, FigureUse, MemoryUse, Outcome
 
 __all__ = [
-    "console", "outcome_money", "print_json", "progress", "show_fit", "show_outcome", "show_plan",
+    "console", "figures_table", "outcome_money", "print_json", "progress", "refused_table",
+    "show_fit", "show_outcome", "show_plan",
 ]  # fmt: skip
 
 _SLOW_S = 1.0  # work longer than this shows progress
@@ -104,7 +105,7 @@ def show_plan(plan: Plan, *, json: bool) -> None:
     else:
         out.print(text.PLAN_NOTHING, style="bold")
     if plan.refused:
-        out.print(_refused_table(plan))
+        out.print(refused_table(plan.refused))
     out.print(text.EVALUATED.format(count=plan.evaluated), style="dim")
     for note in plan.notes:
         out.print(note, style="dim")
@@ -187,14 +188,15 @@ def _option_cells(option: Option) -> dict[str, str]:
     }
 
 
-def _refused_table(plan: Plan) -> Any:
+def refused_table(refused: Iterable[Refusal]) -> Any:
+    """Hardware that cannot do it, why, and what would."""
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, title=text.PLAN_REFUSED,
                   title_justify="left", title_style="bold")  # fmt: skip
     for title in text.REFUSED_COLUMNS:
         table.add_column(title, overflow="fold")
-    for refusal in plan.refused:
+    for refusal in refused:
         words = text.CHECKED if refusal.checked else text.UNCHECKED
         table.add_row(refusal.hardware, refusal.message, words.format(remedy=refusal.remedy))
     return table
@@ -237,7 +239,7 @@ def show_outcome(outcome: Outcome, *, json: bool) -> None:
     for note in outcome.notes:
         out.print(note, style="bold")
     out.print(_breakdown(outcome))
-    out.print(_figures(outcome))
+    out.print(figures_table(outcome.figures))
 
 
 def _outcome_rows(outcome: Outcome) -> dict[str, str]:
@@ -310,14 +312,15 @@ def _breakdown(outcome: Outcome) -> Any:
     return table
 
 
-def _figures(outcome: Outcome) -> Any:
+def figures_table(figures: Iterable[FigureUse]) -> Any:
+    """The catalogue figures that an answer rests on."""
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, title=text.FIGURES,
                   title_justify="left", title_style="bold")  # fmt: skip
     for title in text.FIGURE_COLUMNS:
         table.add_column(title)
-    for use in outcome.figures:
+    for use in figures:
         spread = ""
         if use.low != use.high:
             low, high = (format_quantity(x, use.dimension) for x in (use.low, use.high))
