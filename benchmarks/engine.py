@@ -7,10 +7,12 @@ time of one core, best of a few rounds. Run: make bench, or
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,16 +109,36 @@ def main() -> None:
     compare("chat, chunked prefill, KV blocks, half loaded", chat(500_000, 6.0), one, 3)
     compare("the same, busy", chat(500_000, 14.0), one, 3)
     compare("64 replicas, prefix cache, least outstanding", sessions(400_000, 500.0), fleet, 1)
+    requests, pool = sessions(400_000, 500.0), replace(fleet, router=Router.ROUND_ROBIN)
+    for cores in range(1, (os.cpu_count() or 1) + 1):
+        begun = time.perf_counter()
+        play(requests, [pool], Run(seed=1, cores=cores))
+        took_s = time.perf_counter() - begun
+        print(
+            f"64 replicas that do not interact, {cores} core(s) {len(requests) / took_s / 1e6:9.2f} M/s"
+        )
     print("\nby size: chat, half loaded")
     size = 10_000
     while size <= largest:
         requests = chat(size, 6.0)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seconds = best_s(requests, one, 1 if size > 10**6 else 3)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / size
-        print(f"{size:10,} requests  {1e9 * seconds / size:6.0f} ns a request"
-              + (f"  {grown:5.0f} B a request" if size >= 10**6 else ""))  # fmt: skip
+        line = f"{size:10,} requests  {1e9 * seconds / size:6.0f} ns a request"
+        if size >= 10**6:
+            held = requests.arrival_s.nbytes + requests.prompt_tokens.nbytes
+            held += requests.output_tokens.nbytes
+            line += f"  {(held + grown_bytes(requests, one)) / size:5.0f} B a request"
+        print(line)
         size *= 10
+
+
+def grown_bytes(requests: Requests, pool: Pool) -> float:
+    """How much the memory of a process grows while it plays [B]; of a child, so that it is new."""
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    child = os.fork()
+    if child == 0:
+        play(requests, [pool], Run(seed=1))
+        os._exit(0)
+    return os.wait4(child, 0)[2].ru_maxrss * 1024.0 - before
 
 
 if __name__ == "__main__":

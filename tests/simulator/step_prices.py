@@ -38,8 +38,9 @@ def price(replica: Any, decoders: Any, chunks: Any) -> tuple[Any, float, float, 
     table, limit_w = replica.table, replica.pool.power_limit_w
     step_s, _ = part(table, "s", replica.verified, decoders, chunks)
     natural_j, own_j = part(table, "j", replica.verified, decoders, chunks)
+    slower_s = step_s * (replica.slowness - 1.0)
     step_s = step_s * replica.slowness + replica.extra_s
-    step_j = natural_j + table.idle_w * replica.extra_s
+    step_j = natural_j + table.idle_w * (slower_s + replica.extra_s)
     if limit_w < math.inf:
         least_s = (step_j - table.idle_w * step_s) / (limit_w - table.idle_w)
         if least_s > step_s:

@@ -113,13 +113,13 @@ class Replica:
             joules += self.table.priced_j
         decoding, chunks = self.scheduler.decoding, self.scheduler.chunks
         tokens = self.scheduler.chunk_tokens
-        self.table.price(
-            self.stretch, self.batch, decoding, chunks, tokens, seconds, joules, self.slowness
-        )
+        self.table.price(self.stretch, self.batch, decoding, chunks, tokens, seconds, joules)
         if chunks > 0:
             self.token_j = self.table.token_j(tokens + decoding * self.scheduler.verified)
             self.sequence_j = self.table.sequences_j(decoding + chunks)
             self.natural_j = self.stretch.step_j
+        if self.slowness != 1.0:
+            self.stretch.slow_down(self.slowness, self.table.idle_w)
         if self.scheduler.extra_s > 0.0:
             self.stretch.step_s += self.scheduler.extra_s
             self.stretch.step_j += self.table.idle_w * self.scheduler.extra_s

@@ -10,6 +10,7 @@ cdef class Stretch:
     cdef long long steps
     cdef double length_s(self, long long steps) noexcept nogil
     cdef double energy_j(self, long long steps) noexcept nogil
+    cdef void slow_down(self, double factor, double idle_w) noexcept nogil
     @cython.locals(steps="long long", crossing=double)
     cdef long long throttle(self, double limit_w, double idle_w) noexcept nogil
     @cython.locals(half=double)

@@ -36,6 +36,13 @@ class Stretch:
         """Joules of the first `steps` steps."""
         return steps * self.step_j + self.slope_j * (0.5 * steps * (steps - 1))
 
+    def slow_down(self, factor: float, idle_w: float) -> None:
+        """Every step takes `factor` [1] as long; the time that this adds draws idle_w [W]."""
+        self.step_j += idle_w * (factor - 1.0) * self.step_s
+        self.slope_j += idle_w * (factor - 1.0) * self.slope_s
+        self.step_s *= factor
+        self.slope_s *= factor
+
     def throttle(self, limit_w: float, idle_w: float) -> int:
         """Slow the steps down until none draws more than limit_w.
 

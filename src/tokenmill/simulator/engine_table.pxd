@@ -26,6 +26,6 @@ cdef class Table:
     @cython.locals(row="long long", contexts=double, windowed=double, grow=double)
     cdef void price(
         self, Stretch stretch, Batch batch, int decoders, int chunks, long long tokens,
-        double seconds, double joules, double slowness) noexcept nogil
+        double seconds, double joules) noexcept nogil
     cdef double token_j(self, long long tokens) noexcept nogil
     cdef double sequences_j(self, int sequences) noexcept nogil

@@ -72,13 +72,12 @@ class Table:
 
     def price(
         self, stretch: Stretch, batch: Batch, decoders: int, chunks: int, tokens: int,
-        seconds: float, joules: float, slowness: float,
+        seconds: float, joules: float,
     ) -> None:  # fmt: skip
         """Set the first step of a stretch and how it grows.
 
         Parameters: decoders [count] in the step, all of the batch or none; chunks [count] of
-        prefill with tokens [tokens], seconds [s] and joules [J] of their own; slowness [1], a
-        factor on all seconds.
+        prefill with tokens [tokens], seconds [s] and joules [J] of their own.
         """
         row = (tokens + decoders * self.verified) * BY_TOKENS
         seconds += self.tokens[row + LINEAR_S]
@@ -94,16 +93,16 @@ class Table:
             seconds += self.sequences[row + CTX_S] * contexts
             joules += self.sequences[row + CTX_J] * contexts
             grow = decoders * batch.rate
-            stretch.slope_s = self.sequences[row + CTX_S] * grow * slowness
+            stretch.slope_s = self.sequences[row + CTX_S] * grow
             stretch.slope_j = self.sequences[row + CTX_J] * grow
             if self.window > 0:
                 windowed = batch.windowed()
                 seconds += self.sequences[row + WINDOW_S] * windowed
                 joules += self.sequences[row + WINDOW_J] * windowed
                 grow = batch.inside * batch.rate
-                stretch.slope_s += self.sequences[row + WINDOW_S] * grow * slowness
+                stretch.slope_s += self.sequences[row + WINDOW_S] * grow
                 stretch.slope_j += self.sequences[row + WINDOW_J] * grow
-        stretch.step_s = seconds * slowness
+        stretch.step_s = seconds
         stretch.step_j = joules
 
     def token_j(self, tokens: int) -> float:
