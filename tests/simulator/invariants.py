@@ -62,7 +62,9 @@ def inv_6_no_step_beats_its_table(scenario: Scenario, played: Played) -> None:
     )
     most_rate = max(pool.scheduling.tokens_per_step for pool in scenario.pools)
     output = np.maximum(scenario.requests.output_tokens[done], 1)
-    steps = 1 + np.ceil((output - 1) / most_rate - 1e-9)
+    # all sequences share one clock of accepted guesses: a step may bring the token of the next one
+    ahead = 1 if most_rate > 1.0 else 0
+    steps = 1 + np.ceil(np.maximum(output - 1 - ahead, 0) / most_rate - 1e-9)
     took_s = played.done_s[done] - played.schedule_s[done]
     assert (took_s >= steps * least_s * (1 - 1e-9)).all()
 
