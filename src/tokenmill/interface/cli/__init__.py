@@ -29,7 +29,7 @@ def main() -> None:
 
 def _run() -> None:
     # a start makes much that stays and little rubbish: look for it less often than usual
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(300_000, 10, 10)
     import typer
 
     from tokenmill.errors import InputError, TokenmillError
