@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tokenmill.planner import fleet_solve
-from tokenmill.planner.fleet_cuts import tightened
-from tokenmill.planner.fleet_highs import Model
-from tokenmill.planner.fleet_problem import fleet_problem
-from tokenmill.planner.fleet_program import fleet_program
-from tokenmill.planner.fleet_question import FleetScenario, fleet_scenario
+from tokenmill.planner.fleet import solve as fleet_solve
+from tokenmill.planner.fleet.cuts import tightened
+from tokenmill.planner.fleet.highs import Model
+from tokenmill.planner.fleet.problem import fleet_problem
+from tokenmill.planner.fleet.program import fleet_program
+from tokenmill.planner.fleet.question import FleetScenario, fleet_scenario
 
 WORKLOADS, SYSTEMS, GAP = 20, 15, 0.01
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tokenmill.catalog.load import accelerator as accelerator
     from tokenmill.catalog.load import model as model
     from tokenmill.catalog.load import system as system
-    from tokenmill.evidence.calibrate_results import calibrate_files as calibrate
+    from tokenmill.evidence.cluster.results import calibrate_files as calibrate
     from tokenmill.evidence.score import Score as Score
     from tokenmill.evidence.score import score_file as score
     from tokenmill.planner.answer import Option as Option
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from tokenmill.planner.ask import ask as plan
     from tokenmill.planner.ask import can_run as can_run
     from tokenmill.planner.ask import estimate as estimate
-    from tokenmill.planner.buy import ask as buy
-    from tokenmill.planner.cost import ask as cost_of
-    from tokenmill.planner.fleet import ask as fleet
-    from tokenmill.planner.growth import ask as growth
+    from tokenmill.planner.cost.cost import ask as cost_of
+    from tokenmill.planner.fleet.fleet import ask as fleet
+    from tokenmill.planner.growth.growth import ask as growth
     from tokenmill.planner.hall import ask as hall
     from tokenmill.planner.question import Question as Question
+    from tokenmill.planner.shop.buy import ask as buy
     from tokenmill.planner.single import Fit as Fit
     from tokenmill.planner.trial import simulate as simulate
     from tokenmill.simulator.outcome import Outcome as Outcome
@@ -56,14 +56,14 @@ _PUBLIC = {
     "Score": ("evidence.score", "Score"),
     "Simulated": ("simulator.simulated", "Simulated"),
     "accelerator": ("catalog.load", "accelerator"),
-    "buy": ("planner.buy", "ask"),
-    "calibrate": ("evidence.calibrate_results", "calibrate_files"),
+    "buy": ("planner.shop.buy", "ask"),
+    "calibrate": ("evidence.cluster.results", "calibrate_files"),
     "can_run": ("planner.ask", "can_run"),
-    "cost_of": ("planner.cost", "ask"),
+    "cost_of": ("planner.cost.cost", "ask"),
     "errors": ("errors", ""),
     "estimate": ("planner.ask", "estimate"),
-    "fleet": ("planner.fleet", "ask"),
-    "growth": ("planner.growth", "ask"),
+    "fleet": ("planner.fleet.fleet", "ask"),
+    "growth": ("planner.growth.growth", "ask"),
     "hall": ("planner.hall", "ask"),
     "model": ("catalog.load", "model"),
     "plan": ("planner.ask", "ask"),

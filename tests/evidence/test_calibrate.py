@@ -12,11 +12,11 @@ import pytest
 
 import tokenmill as tm
 from tokenmill.errors import BadRecord, InputError
-from tokenmill.evidence.calibrate import calibrate
-from tokenmill.evidence.calibrate_results import read_results
-from tokenmill.evidence.cluster import SCALES, Cluster, read_cluster, tuned, write_cluster
+from tokenmill.evidence.cluster.calibrate import calibrate
+from tokenmill.evidence.cluster.cluster import SCALES, Cluster, read_cluster, tuned, write_cluster
+from tokenmill.evidence.cluster.results import read_results
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.serving import predict_serving
+from tokenmill.evidence.serving.predict import predict_serving
 
 TRUTH = (0.20, -0.12, 0.60, 0.15)  # logarithms of the scales, in their order
 METRICS = ("tpot_mean_s", "ttft_mean_s", "output_tokens_per_s", "gpu_power_w")

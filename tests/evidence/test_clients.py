@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tokenmill.evidence.clients import client_of, engine_named
 from tokenmill.evidence.held_out import GROUPS, held_out
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.serving import predict_serving
+from tokenmill.evidence.serving.clients import client_of, engine_named
+from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.placement.engines import engine
 from tokenmill.work.launches import launches
 from tokenmill.work.precision import weight_format

@@ -9,7 +9,7 @@ import pytest
 
 from tokenmill.catalog import load
 from tokenmill.errors import BadRecord, InputError
-from tokenmill.evidence.collectives import distance, predict_collective
+from tokenmill.evidence.collectives.predict import distance, predict_collective
 from tokenmill.evidence.points import Point, read_points
 
 

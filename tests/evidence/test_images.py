@@ -13,9 +13,9 @@ import pytest
 from tokenmill.catalog.load import calibration, read_record
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import InputError, UnknownName, Unsupported
-from tokenmill.evidence.image_constants import FREE, complete
-from tokenmill.evidence.image_files import files, held, known_elsewhere, quantiles
-from tokenmill.evidence.image_fit import (
+from tokenmill.evidence.images.constants import FREE, complete
+from tokenmill.evidence.images.files import files, held, known_elsewhere, quantiles
+from tokenmill.evidence.images.fit import (
     GROUPS,
     Validation,
     cross_validate,
@@ -25,9 +25,9 @@ from tokenmill.evidence.image_fit import (
     rows,
     table,
 )
-from tokenmill.evidence.image_rows import ImageRow, covers, predict, predict_s, read_row
+from tokenmill.evidence.images.predict import predict_media
+from tokenmill.evidence.images.rows import ImageRow, covers, predict, predict_s, read_row
 from tokenmill.evidence.interval import DISTANCES, band_of, distance
-from tokenmill.evidence.media import predict_media
 from tokenmill.evidence.points import read_points
 
 CONSTANTS = {key: item.value for key, item in calibration("images").figures.items()}

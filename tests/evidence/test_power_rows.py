@@ -12,7 +12,7 @@ import pytest
 
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.power import predict_power
+from tokenmill.evidence.power.predict import predict_power
 
 METRICS = ("power_w", "energy_j", "throughput")
 # Median and mean absolute error by metric, over one row in five. They may only shrink.

@@ -12,7 +12,7 @@ import pytest
 from tokenmill.catalog import load
 from tokenmill.catalog.load import files, read_toml
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.serving import predict_serving
+from tokenmill.evidence.serving.predict import predict_serving
 
 GPUS = load.names("accelerators")
 MODELS = [

@@ -8,8 +8,8 @@ from statistics import median
 import pytest
 
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.serving import predict_serving
-from tokenmill.evidence.setups import setup_of, spilled_bytes
+from tokenmill.evidence.serving.predict import predict_serving
+from tokenmill.evidence.serving.setups import setup_of, spilled_bytes
 
 
 def point(**cells: str) -> Point:

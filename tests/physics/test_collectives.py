@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, NoCalibration
-from tokenmill.evidence import fabric_files
-from tokenmill.evidence.collectives_fit import cross_validate, errors, fabric_of, fit, predict
-from tokenmill.evidence.collectives_rows import FABRICS, NETWORKS, read_rows
+from tokenmill.evidence.collectives import files as fabric_files
+from tokenmill.evidence.collectives.fit import cross_validate, errors, fabric_of, fit, predict
+from tokenmill.evidence.collectives.rows import FABRICS, NETWORKS, read_rows
 from tokenmill.physics import collectives, fabric
 from tokenmill.physics.fabric import Fabric, Link, Timing
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, NoCalibration
-from tokenmill.evidence import power_fit
-from tokenmill.evidence.power_rows import Activity, read_activity
-from tokenmill.evidence.power_shared import FIGURES
+from tokenmill.evidence.power import fit as power_fit
+from tokenmill.evidence.power.rows import Activity, read_activity
+from tokenmill.evidence.power.shared import FIGURES
 from tokenmill.physics import power
 from tokenmill.physics.power import PowerConstants
 

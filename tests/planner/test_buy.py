@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tokenmill.catalog.boards import board, desktop_cards
 from tokenmill.cost.money import Money
 from tokenmill.errors import InputError, NoPrice, Unsupported
-from tokenmill.planner.buy import buy
-from tokenmill.planner.shop_answer import Offer, Shop, Turned, ranked
-from tokenmill.planner.shop_question import Job, jobs_of, shop_question
-from tokenmill.planner.shop_use import use_of
+from tokenmill.planner.shop.answer import Offer, Shop, Turned, ranked
+from tokenmill.planner.shop.buy import buy
+from tokenmill.planner.shop.question import Job, jobs_of, shop_question
+from tokenmill.planner.shop.use import use_of
 from tokenmill.planner.single import can_run
 
 TODAY = datetime.date(2026, 11, 23)

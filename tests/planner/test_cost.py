@@ -17,9 +17,9 @@ from tokenmill.cost.breakeven import cheapest
 from tokenmill.cost.electricity import mean_per_kwh
 from tokenmill.cost.money import Money
 from tokenmill.errors import DoesNotFit, InputError, NoPrice, Unsupported
-from tokenmill.planner.cost import cost
-from tokenmill.planner.cost_answer import CostAnswer, Way
-from tokenmill.planner.cost_question import cost_question
+from tokenmill.planner.cost.answer import CostAnswer, Way
+from tokenmill.planner.cost.cost import cost
+from tokenmill.planner.cost.question import cost_question
 
 TODAY = datetime.date(2026, 11, 28)
 DESK: dict[str, Any] = {"on": "rtx-4090", "units": ("robot-hour=8",), "region": "JP"}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tokenmill.planner.fleet import fleet
-from tokenmill.planner.fleet_question import fleet_scenario
+from tokenmill.planner.fleet.fleet import fleet
+from tokenmill.planner.fleet.question import fleet_scenario
 
 pytest.importorskip("highspy", reason="the fleet extra is not installed")
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from tokenmill.errors import BadRecord, Infeasible, NoPlan, TokenmillError, Unsupported
-from tokenmill.planner import fleet_solve
-from tokenmill.planner.fleet import fleet
-from tokenmill.planner.fleet_answer import FleetAnswer, FleetPlan
-from tokenmill.planner.fleet_capacity import Capacity
-from tokenmill.planner.fleet_highs import Relaxed
-from tokenmill.planner.fleet_problem import fleet_problem
-from tokenmill.planner.fleet_program import Program, fleet_program
-from tokenmill.planner.fleet_question import WorkloadEntry, fleet_scenario, read_fleet
+from tokenmill.planner.fleet import solve as fleet_solve
+from tokenmill.planner.fleet.answer import FleetAnswer, FleetPlan
+from tokenmill.planner.fleet.capacity import Capacity
+from tokenmill.planner.fleet.fleet import fleet
+from tokenmill.planner.fleet.highs import Relaxed
+from tokenmill.planner.fleet.problem import fleet_problem
+from tokenmill.planner.fleet.program import Program, fleet_program
+from tokenmill.planner.fleet.question import WorkloadEntry, fleet_scenario, read_fleet
 
 pytest.importorskip("highspy", reason="the fleet extra is not installed")
 
@@ -285,7 +285,7 @@ def test_bad_input_is_one_line_with_its_key(
 ) -> None:
     table = changed(change)
     if key == "systems.old.price" and table["systems"]["old"]["price"].startswith("€"):
-        monkeypatch.setattr("tokenmill.planner.fleet_prices.rates", _no_rates)
+        monkeypatch.setattr("tokenmill.planner.fleet.prices.rates", _no_rates)
         table["rates"] = []
     with pytest.raises(BadRecord) as caught:
         answered(table)

@@ -15,10 +15,11 @@ import pytest
 
 from tokenmill.cost.exchange import rates
 from tokenmill.errors import BadRecord, TokenmillError, UnknownName, Unsupported
-from tokenmill.planner import growth_loop
-from tokenmill.planner.fleet_capacity import Capacity
-from tokenmill.planner.fleet_question import WorkloadEntry
-from tokenmill.planner.generations import (
+from tokenmill.planner.fleet.capacity import Capacity
+from tokenmill.planner.fleet.question import WorkloadEntry
+from tokenmill.planner.growth import loop as growth_loop
+from tokenmill.planner.growth.answer import GrowthAnswer
+from tokenmill.planner.growth.generations import (
     Generation,
     curves,
     fitted,
@@ -27,11 +28,10 @@ from tokenmill.planner.generations import (
     speed,
     student,
 )
-from tokenmill.planner.growth import growth
-from tokenmill.planner.growth_answer import GrowthAnswer
-from tokenmill.planner.growth_loop import Paths, play
-from tokenmill.planner.growth_question import Policy, growth_scenario, read_growth
-from tokenmill.planner.growth_world import World
+from tokenmill.planner.growth.growth import growth
+from tokenmill.planner.growth.loop import Paths, play
+from tokenmill.planner.growth.question import Policy, growth_scenario, read_growth
+from tokenmill.planner.growth.world import World
 
 BASE: dict[str, Any] = {
     "start": "2027", "years": 4, "samples": 60, "seed": 3, "rates": ["USD=¥150"],

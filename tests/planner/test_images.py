@@ -15,7 +15,7 @@ import tokenmill as tm
 from tokenmill.catalog.load import names, records
 from tokenmill.errors import DoesNotFit, InputError, TokenmillError, Unsupported
 from tokenmill.physics.images import SOFTWARE
-from tokenmill.planner.image_answer import ImageFit, ImageOutcome, ImagePlan
+from tokenmill.planner.images.answer import ImageFit, ImageOutcome, ImagePlan
 
 MODELS = [record.slug for record in records("models") if record.family == "image"]
 CARDS = ("rtx-4090", "rtx-3060-12gb", "l40s", "h100", "h200", "b200", "mi300x", "t4", "v100")

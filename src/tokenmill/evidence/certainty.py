@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tokenmill.evidence.cluster import Cluster
+from tokenmill.evidence.cluster.cluster import Cluster
 from tokenmill.evidence.interval import Band, band_of, distance
 from tokenmill.placement.platform import platform
 from tokenmill.simulator.outcome import Interval, Outcome

@@ -60,25 +60,25 @@ _POWER_INPUTS = (
 
 
 def _serving(point: Point) -> Mapping[str, float]:
-    from tokenmill.evidence.serving import predict_serving
+    from tokenmill.evidence.serving.predict import predict_serving
 
     return predict_serving(point)
 
 
 def _collectives(point: Point) -> Mapping[str, float]:
-    from tokenmill.evidence.collectives import predict_collective
+    from tokenmill.evidence.collectives.predict import predict_collective
 
     return predict_collective(point)
 
 
 def _power(point: Point) -> Mapping[str, float]:
-    from tokenmill.evidence.power import predict_power
+    from tokenmill.evidence.power.predict import predict_power
 
     return predict_power(point)
 
 
 def _media(point: Point) -> Mapping[str, float]:
-    from tokenmill.evidence.media import predict_media
+    from tokenmill.evidence.images.predict import predict_media
 
     return predict_media(point)
 

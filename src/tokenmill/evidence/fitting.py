@@ -44,29 +44,29 @@ def _kernels(shared: Path) -> Answer:
 
 
 def _collectives(shared: Path) -> Answer:
-    from tokenmill.evidence.collectives_rows import read_rows
-    from tokenmill.evidence.fabric_files import files
+    from tokenmill.evidence.collectives.files import files
+    from tokenmill.evidence.collectives.rows import read_rows
 
     return files(read_rows(shared / _MEASUREMENTS, shared / _SILICON)), []
 
 
 def _power(shared: Path) -> Answer:
-    from tokenmill.evidence.power_files import files
+    from tokenmill.evidence.power.files import files
 
     return files(shared / _MEASUREMENTS), []
 
 
 def _images(shared: Path) -> Answer:
-    from tokenmill.evidence.image_files import fitted
+    from tokenmill.evidence.images.files import fitted
 
     return fitted(shared)
 
 
 def _serving(shared: Path) -> Answer:
     from tokenmill.evidence.points import read_points
-    from tokenmill.evidence.serving_files import updated
-    from tokenmill.evidence.serving_fit import fitted, lines_of, rows_of, thinned
-    from tokenmill.evidence.setups import setup_of
+    from tokenmill.evidence.serving.files import updated
+    from tokenmill.evidence.serving.fit import fitted, lines_of, rows_of, thinned
+    from tokenmill.evidence.serving.setups import setup_of
 
     files = ("serving.csv", "serving_aic_sample.csv")
     found = rows_of(point for name in files for point in read_points(shared / _MEASUREMENTS / name))

@@ -12,9 +12,9 @@ import numpy as np
 
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.serving import predict_serving
-from tokenmill.evidence.serving_fit import Row, fit_line, lines_of, rows_of, thinned, tuned
-from tokenmill.evidence.setups import setup_of
+from tokenmill.evidence.serving.fit import Row, fit_line, lines_of, rows_of, thinned, tuned
+from tokenmill.evidence.serving.predict import predict_serving
+from tokenmill.evidence.serving.setups import setup_of
 
 __all__ = ["GROUPS", "held_out"]
 

@@ -44,8 +44,8 @@ def kernels_left_out(shared: Path) -> Iterator[LeftOut]:
 
 def collectives_left_out(shared: Path) -> Iterator[LeftOut]:
     """Published collectives and kernel tables of them."""
-    from tokenmill.evidence.collectives_fit import cross_validate, fit, predict
-    from tokenmill.evidence.collectives_rows import read_rows
+    from tokenmill.evidence.collectives.fit import cross_validate, fit, predict
+    from tokenmill.evidence.collectives.rows import read_rows
 
     silicon = shared / "silicon"
     try:
@@ -60,8 +60,8 @@ def collectives_left_out(shared: Path) -> Iterator[LeftOut]:
 
 def power_left_out(shared: Path) -> Iterator[LeftOut]:
     """GPU power of language models at a throughput that is known."""
-    from tokenmill.evidence.power_fit import cross_validate, fit, predict
-    from tokenmill.evidence.power_rows import read_activity
+    from tokenmill.evidence.power.fit import cross_validate, fit, predict
+    from tokenmill.evidence.power.rows import read_activity
 
     rows = read_activity(shared / "measurements")
     fitted = predict(rows, fit(rows)) / rows.measured_w

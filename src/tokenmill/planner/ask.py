@@ -9,9 +9,9 @@ from typing import Any
 from tokenmill.errors import InputError
 from tokenmill.planner import single
 from tokenmill.planner.answer import Plan
-from tokenmill.planner.image_answer import ImageFit, ImageOutcome, ImagePlan
-from tokenmill.planner.image_estimate import can_make, estimate_images, is_image_model
-from tokenmill.planner.image_plan import plan_images
+from tokenmill.planner.images.answer import ImageFit, ImageOutcome, ImagePlan
+from tokenmill.planner.images.estimate import can_make, estimate_images, is_image_model
+from tokenmill.planner.images.plan import plan_images
 from tokenmill.planner.plan import plan
 from tokenmill.planner.question import IMAGE_KEYS, Question
 from tokenmill.planner.question import question as build

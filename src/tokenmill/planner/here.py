@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tokenmill.evidence.certainty import with_intervals
-from tokenmill.evidence.cluster import Cluster, beside, read_cluster
+from tokenmill.evidence.cluster.cluster import Cluster, beside, read_cluster
 from tokenmill.placement.engines import Engine, engine
 from tokenmill.placement.platform import Platform
 from tokenmill.simulator.outcome import Outcome

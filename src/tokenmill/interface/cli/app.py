@@ -90,7 +90,7 @@ def plan(
     from tokenmill.errors import InputError
     from tokenmill.interface.cli import image_text, view
     from tokenmill.planner.ask import planned
-    from tokenmill.planner.image_answer import ImagePlan
+    from tokenmill.planner.images.answer import ImagePlan
     from tokenmill.planner.question import asked
 
     question = asked(scenario, {

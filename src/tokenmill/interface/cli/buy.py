@@ -49,8 +49,8 @@ def buy(
 ) -> None:
     """Rank graphics cards for what a person wants to do with one."""
     from tokenmill.interface.cli import buy_view, view
-    from tokenmill.planner import buy as shop
-    from tokenmill.planner.shop_question import shop_question
+    from tokenmill.planner.shop import buy as shop
+    from tokenmill.planner.shop.question import shop_question
 
     given = {
         "cards": tuple(cards or ()) or None, "jobs": jobs, "hours": hours,

@@ -22,13 +22,13 @@ from tokenmill.interface.cli.buy_words import (
 )
 from tokenmill.interface.cli.page import Page, Row
 from tokenmill.placement.engines import engine
-from tokenmill.planner.shop_images import picture_of
-from tokenmill.planner.shop_use import ENGINE
+from tokenmill.planner.shop.images import picture_of
+from tokenmill.planner.shop.use import ENGINE
 
 if TYPE_CHECKING:
-    from tokenmill.planner.shop_answer import Offer, Shop, Turned
-    from tokenmill.planner.shop_money import CardPrice
-    from tokenmill.planner.shop_use import Use
+    from tokenmill.planner.shop.answer import Offer, Shop, Turned
+    from tokenmill.planner.shop.money import CardPrice
+    from tokenmill.planner.shop.use import Use
 
 __all__ = ["show"]
 

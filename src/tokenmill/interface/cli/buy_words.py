@@ -9,10 +9,10 @@ from tokenmill.cost.money import Money
 from tokenmill.interface.cli import buy_text as text
 
 if TYPE_CHECKING:
-    from tokenmill.planner.shop_answer import Offer, Remedy
-    from tokenmill.planner.shop_money import CardPrice
-    from tokenmill.planner.shop_question import Job
-    from tokenmill.planner.shop_use import Use
+    from tokenmill.planner.shop.answer import Offer, Remedy
+    from tokenmill.planner.shop.money import CardPrice
+    from tokenmill.planner.shop.question import Job
+    from tokenmill.planner.shop.use import Use
     from tokenmill.simulator.outcome import Interval
 
 __all__ = [

@@ -58,8 +58,8 @@ def cost(
 ) -> None:
     """Cost of an hour and of each unit made, every way that has a price."""
     from tokenmill.interface.cli import cost_view, view
-    from tokenmill.planner import cost as planner
-    from tokenmill.planner.cost_question import cost_question
+    from tokenmill.planner.cost import cost as planner
+    from tokenmill.planner.cost.question import cost_question
 
     given = {
         "gpus": gpus, "units": tuple(makes or ()) or None, "gpu_hours": gpu_hours,

@@ -10,7 +10,7 @@ from tokenmill.interface.cli.page import Page
 from tokenmill.units import format_si
 
 if TYPE_CHECKING:
-    from tokenmill.planner.cost_answer import CostAnswer, Way
+    from tokenmill.planner.cost.answer import CostAnswer, Way
 
 __all__ = ["show"]
 

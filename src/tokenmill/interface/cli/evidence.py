@@ -76,7 +76,7 @@ def calibrate(
     json: Annotated[bool, _said("json", "--json")] = False,
 ) -> None:
     """Fit the scales of a cluster on its own measurements."""
-    from tokenmill.evidence.calibrate_results import calibrate_files
+    from tokenmill.evidence.cluster.results import calibrate_files
     from tokenmill.interface.cli import evidence_view
 
     found = calibrate_files(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tokenmill.evidence.calibrate import Calibrated
-from tokenmill.evidence.cluster import SCALES
+from tokenmill.evidence.cluster.calibrate import Calibrated
+from tokenmill.evidence.cluster.cluster import SCALES
 from tokenmill.evidence.interval import P90
 from tokenmill.evidence.score import Score
 from tokenmill.interface.cli import text

@@ -31,8 +31,8 @@ def fleet(
 ) -> None:
     """Plan a fleet over years; exits with 2 where no plan is possible."""
     from tokenmill.interface.cli import fleet_view, view
-    from tokenmill.planner import fleet as planner
-    from tokenmill.planner.fleet_question import read_fleet
+    from tokenmill.planner.fleet import fleet as planner
+    from tokenmill.planner.fleet.question import read_fleet
 
     given = {"gap": gap, "time_limit": time_limit}
     asked = read_fleet(scenario, {key: value for key, value in given.items() if value is not None})

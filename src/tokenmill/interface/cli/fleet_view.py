@@ -11,8 +11,8 @@ from tokenmill.interface.cli import view
 from tokenmill.units import format_si
 
 if TYPE_CHECKING:
-    from tokenmill.planner.fleet_answer import FleetAnswer, FleetPlan, Move, SiteUse, Stay
-    from tokenmill.planner.fleet_conflict import Conflict
+    from tokenmill.planner.fleet.answer import FleetAnswer, FleetPlan, Move, SiteUse, Stay
+    from tokenmill.planner.fleet.conflict import Conflict
 
 __all__ = ["show"]
 

@@ -32,8 +32,8 @@ def growth(
 ) -> None:
     """Play policies of renewal through worlds in which demand answers to the price."""
     from tokenmill.interface.cli import growth_view, view
-    from tokenmill.planner import growth as planner
-    from tokenmill.planner.growth_question import read_growth
+    from tokenmill.planner.growth import growth as planner
+    from tokenmill.planner.growth.question import read_growth
 
     if plot is not None:
         from tokenmill.interface.cli.plots import can_draw

@@ -11,7 +11,7 @@ from tokenmill.interface.cli import view
 from tokenmill.units import format_si
 
 if TYPE_CHECKING:
-    from tokenmill.planner.growth_answer import GrowthAnswer, Path
+    from tokenmill.planner.growth.answer import GrowthAnswer, Path
     from tokenmill.simulator.outcome import Interval
 
 __all__ = ["show"]

@@ -11,7 +11,7 @@ from tokenmill.interface.cli.text import EVALUATED, FOOT_STALE, NO_LIMIT, NO_PRI
 from tokenmill.units import format_si
 
 if TYPE_CHECKING:
-    from tokenmill.planner.image_answer import ImageFit, ImageOption, ImageOutcome, ImagePlan
+    from tokenmill.planner.images.answer import ImageFit, ImageOption, ImageOutcome, ImagePlan
 
 __all__ = ["show_image_fit", "show_image_outcome", "show_image_plan"]
 

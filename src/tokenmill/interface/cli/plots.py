@@ -22,7 +22,7 @@ from tokenmill.interface.cli.simulate_text import FIGURE as TEXT
 
 if TYPE_CHECKING:
     from tokenmill.planner.answer import Option, Plan
-    from tokenmill.planner.growth_answer import GrowthAnswer
+    from tokenmill.planner.growth.answer import GrowthAnswer
     from tokenmill.simulator.simulated import Simulated
 
 __all__ = ["can_draw", "draw_growth", "draw_plan", "draw_simulated"]

@@ -1,0 +1,3 @@
+"""A cluster by its own measurements."""
+
+from __future__ import annotations

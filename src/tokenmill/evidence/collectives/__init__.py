@@ -1,0 +1,3 @@
+"""Collective rows: read, predicted, fitted."""
+
+from __future__ import annotations

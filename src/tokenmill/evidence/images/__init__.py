@@ -1,0 +1,3 @@
+"""Image rows: read, predicted, fitted."""
+
+from __future__ import annotations

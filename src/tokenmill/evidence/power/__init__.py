@@ -1,0 +1,3 @@
+"""Power rows: read, predicted, fitted."""
+
+from __future__ import annotations

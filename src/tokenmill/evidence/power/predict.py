@@ -1,0 +1,180 @@
+"""Predict a row of measured power: watts, joules and the rate of the same work on the same machine.
+
+Only what describes the row is read, never what was measured: power, energy, rate, latency.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tokenmill.errors import TokenmillError
+from tokenmill.evidence.points import Point
+from tokenmill.evidence.power.jobs_fit import host_size, machine_of, spread_nodes
+from tokenmill.evidence.power.jobs_rows import (
+    JobRow,
+    constant,
+    is_language,
+    job_of,
+    job_row,
+    load_of,
+    samples_of,
+    share_of,
+)
+from tokenmill.evidence.power.language import is_talk, offline_rate, talk
+from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
+from tokenmill.physics.power import Node, capped, drawn_w, node_w
+from tokenmill.placement.platform import Platform, constants, platform
+
+__all__ = ["predict_power"]
+
+_WALL = ("node", "system", "wall")
+_BATCH = 64.0  # of tests that state none
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a row's GPUs do: watts of them all, and units of work each second, by unit."""
+
+    watts: float
+    rates: Mapping[str, float]
+
+
+def predict_power(point: Point) -> Mapping[str, float]:
+    """Power [W] at the row's scope, energy [J] of its unit and rate, as far as they follow.
+
+    Raises: UnknownName for a GPU that is not on record, BadRecord for bad cells, Unsupported.
+    """
+    where = platform(point.text("gpu"))
+    if point.text("scope") == "node" and "train" in point.text("workload"):
+        return {"power_w": _training_node(point, where)}
+    work = _language(point, where) if is_talk(point) else _job(point, where)
+    watts = work.watts
+    gpus = point.count("n_gpus", 1)
+    if point.text("scope") in _WALL:
+        watts = _at_wall(where, watts / gpus, gpus)
+    found = {"power_w": watts}
+    rate = next((work.rates[u] for u in _units(point) if u in work.rates), None)
+    if rate:
+        found["energy_j"] = watts / rate
+        unit = point.text("throughput_unit")
+        found["throughput"] = (
+            gpus / rate
+            if "latency" in unit
+            else work.rates.get("token", rate)
+            if "token" in unit
+            else rate
+        )
+    return found
+
+
+def _units(point: Point) -> tuple[str, ...]:
+    """The unit of energy of a row, as `_Work.rates` names it, and what may stand for it."""
+    unit = point.text("energy_per").lower()
+    if "token" in unit:
+        return ("token",)
+    if unit in ("response", "request", "query", "sample", "stream query", "image", "video"):
+        return ("sample",)
+    return (unit,)
+
+
+def _language(point: Point, where: Platform) -> _Work:
+    """Language models by the serving twin; one that is not on record, by its kind."""
+    try:
+        seen = talk(point)
+    except TokenmillError:
+        if is_language(point.text("model")):
+            raise
+        gpus = point.count("n_gpus", 1)
+        chip = where.power
+        return _Work(float(drawn_w(chip, chip.idle_w + chip.active_w)) * gpus, {})
+    return _Work(seen.watts, {"token": seen.tokens_per_s, "sample": seen.requests_per_s})
+
+
+def _job(point: Point, where: Platform) -> _Work:
+    row, chip = job_row(point), where.power
+    job = job_of(row)
+    rates: dict[str, float] = {}
+    busy = 1.0
+    if job is not None:
+        busy, rate = _rate(row, job, where)
+        rates["sample"] = rate * row.gpus
+    asked = chip.idle_w + busy * load_of(row) * (chip.limit_w - chip.idle_w)
+    if job is not None and row.way != "infer":
+        asked = float(wanted_w(job, busy, chip.idle_w, chip.limit_w))
+    slow, each = 1.0, float(drawn_w(chip, asked))
+    if row.way == "infer":  # loads on record are those of settings for efficiency
+        each = asked if row.max_q else _full(asked, where)
+        slow = 1.0 if row.max_q else constant("max_q/rate")
+        if is_language(row.job):
+            rates |= _answers(point)
+    cap_w = point.number("power_cap_w", chip.limit_w)
+    if cap_w < chip.limit_w:
+        lost, drawn = capped(chip, asked, cap_w, min(busy, 1.0))
+        slow, each = slow * float(lost), float(drawn)
+    rates = {unit: rate / slow for unit, rate in rates.items()}
+    samples = samples_of(row.dataset)
+    if samples and "sample" in rates:
+        rates["epoch"] = rates["sample"] / samples
+    return _Work(each * row.gpus, rates)
+
+
+def _rate(row: JobRow, job: Job, where: Platform) -> tuple[float, float]:
+    """(share of the time that kernels run, samples/s) of one GPU."""
+    batch = _BATCH if row.way == "infer" else row.batch
+    chip = where.chip
+    step_s, gpu_s = batch_seconds(
+        job, batch, peak(chip.peaks, row.way, where.name), chip.memory_bytes_per_s
+    )
+    return float(np.minimum(gpu_s / step_s, 1.0)), batch / float(step_s) * share_of(row)
+
+
+def _full(asked_w: float, where: Platform) -> float:
+    """Draw of a card at full clocks from that at settings for efficiency [W]."""
+    chip = where.power
+    wanted = chip.idle_w + (asked_w - chip.idle_w) / constant("max_q/load")
+    return float(drawn_w(chip, wanted))
+
+
+def _answers(point: Point) -> dict[str, float]:
+    """Rates of a language model in MLPerf: tokens from v4.1 on, and in the offline test of Llama-2
+    of v4.0; requests before."""
+    seen = offline_rate(point)
+    slow = constant("max_q/rate") if "maxq" in point.text("note").lower() else 1.0
+    found = re.search(r"v(\d+\.\d+)", point.text("publication"))
+    late = found is not None and float(found[1]) >= 4.1
+    offline = "tokens/s" in point.text("note") and "offline" in point.text("workload")
+    tokens = late or offline or "token" in point.text("throughput_unit")
+    rate = seen.tokens_per_s if tokens else seen.requests_per_s
+    return {"sample": rate * slow, "token": seen.tokens_per_s * slow}
+
+
+def _at_wall(where: Platform, each_w: float, gpus: int) -> float:
+    """Power at the wall of the machine, or machines, that hold the GPUs of a row [W].
+
+    A board, a rack or a desk is the machine on record; cards of a data centre sit in a server. The
+    limit of an embedded module is that of the whole computer.
+    """
+    market = where.accelerator.market
+    node, inside = where.node, min(gpus, max(where.machine_gpus, 1))
+    size = inside / where.machine_gpus
+    if market == "embedded":
+        node, size = replace(node, fan_share=0.0), 0.0
+    elif where.fabric.kind == "pcie" and market == "datacenter":
+        figures = {key: item.value for key, item in constants(machine_of(where)).items()}
+        inside = min(gpus, 8)
+        size = host_size(machine_of(where), inside)
+        node = Node(figures["host"], figures["fan_share"], figures["supply_efficiency"])
+    node = replace(node, host_w=node.host_w * size)
+    return float(node_w(node, each_w, inside)) * gpus / inside
+
+
+def _training_node(point: Point, where: Platform) -> float:
+    """Mean power at the wall of one eight-GPU node in training [W]."""
+    chip = where.power
+    load_w = constant("nodes/train/load") * (chip.limit_w - chip.idle_w)
+    each = chip.idle_w + load_w * spread_nodes(point) ** -constant("nodes/train/fall")
+    return _at_wall(where, each, 8)

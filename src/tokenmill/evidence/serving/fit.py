@@ -1,0 +1,347 @@
+"""Constants of engines, fitted on measured serving rows.
+
+What lies between kernels and a user's stopwatch belongs to a line of an engine's versions, never
+to a row, a GPU or a publication. Every line is fitted on the rows that ran it, in logarithms, by
+a robust loss; ranges and errors come from leaving whole groups of rows out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenmill.errors import TokenmillError
+from tokenmill.evidence.points import Point
+from tokenmill.evidence.serving.predict import predict_serving
+from tokenmill.evidence.serving.setups import SINGLE_USER, setup_of
+from tokenmill.placement.engines import Engine
+
+__all__ = [
+    "KEYS",
+    "Fitted",
+    "Row",
+    "cross_validate",
+    "fit_line",
+    "fitted",
+    "lines_of",
+    "predicted",
+    "rows_of",
+    "thinned",
+    "tuned",
+]
+
+Array = NDArray[np.float64]
+
+# figure of a record -> (field of Engine, unit, least, most); in the order of a point of a fit
+KEYS: Mapping[str, tuple[str, str, float, float]] = {
+    "host_step": ("host_step_s", "us", 10e-6, 40e-3),
+    "host_sequence": ("host_sequence_s", "us", 0.2e-6, 200e-6),
+    "host_prefill": ("host_prefill_s", "us", 0.5e-6, 400e-6),
+    "request": ("request_s", "us", 1e-3, 200e-3),
+    "tensor_share": ("tensor_share", "", 0.2, 1.5),
+    "prefill_share": ("prefill_share", "", 0.1, 2.0),
+    "stream_share": ("stream_share", "", 0.3, 1.5),
+    "attention_share": ("attention_share", "", 0.02, 1.3),
+    "pipelining": ("pipelining", "", 0.02, 1.0),
+    "host_layer": ("host_layer_s", "us", 1e-6, 600e-6),
+    "host_stage": ("host_stage_s", "us", 1e-6, 2e-3),
+    "activation_passes": ("activation_passes", "", 1.0, 20.0),
+    "score_bytes": ("score_bytes", "", 1.0, 80.0),
+    "unshared": ("unshared", "", 0.02, 1.5),
+    "host_floor": ("host_floor_s", "us", 20e-6, 1e-3),
+    "host_expert": ("host_expert_s", "us", 0.5e-6, 200e-6),
+}
+# How much a row of each quality counts, and what of it is held against a prediction: latencies,
+# and a rate where the row has no latency. ITL, tails and end-to-end times say nothing new.
+_TRUST = {"a": 1.0, "b": 0.7, "c": 0.1}
+_METRICS = (
+    "tpot_p50_s", "ttft_p50_s", "ttft_p99_s", "tpot_mean_s", "ttft_mean_s", "decode_tokens_per_s",
+    "prefill_tokens_per_s", "output_tokens_per_s",
+)  # fmt: skip
+_SAME = (
+    "publication", "gpu", "n_gpus", "model", "weight_dtype", "engine", "mode", "tp", "pp", "ep",
+    "dp", "dp_attention", "speculative", "isl_mean", "osl_mean", "length_shape", "load",
+    "concurrency", "request_rate_per_s", "num_requests",
+)  # fmt: skip
+# Before any row speaks: how far shares of kernel speed stray from those on record, and host times
+# from what was estimated [logs]; how much that counts beside a row's residual.
+_PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
+_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
+_KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
+_STEP = 0.05
+_ROUNDS = 5
+_EXPERTS = ("a3b", "8x7b", "8x22b", "a22b")  # ends of names of models with many experts
+_ENDLESS = 1e6  # chunks in flight of an engine that states no bound
+_IMPLIED = 0.3  # least share of the time per token that a row's own rate implies
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of one configuration: what was measured, and how far it is trusted."""
+
+    point: Point
+    line: str
+    metric: str
+    measured: float
+    trust: float
+
+    def group(self, by: str) -> str:
+        """The group of the row: its gpu, model or publication."""
+        return self.point.text(by)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Constants of a line by key, with their range over the fits that left a group out."""
+
+    line: str
+    values: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+    rows: int
+    median_error: float  # each row predicted without its group
+
+
+def rows_of(points: Iterable[Point]) -> list[Row]:
+    """The rows that fits read: one for each configuration, the median of its repeats.
+
+    Rows whose hardware or model is not on record are left out; `score` lists them.
+    """
+    seen: dict[tuple[str, ...], list[Point]] = {}
+    for point in points:
+        seen.setdefault(tuple(point.text(key) for key in _SAME), []).append(point)
+    found: list[Row] = []
+    for repeats in seen.values():
+        found += _rows(repeats)
+    return found
+
+
+def _rows(repeats: Sequence[Point]) -> list[Row]:
+    try:
+        line = setup_of(repeats[0]).case.engine.record.slug
+    except TokenmillError:
+        return []
+    trust = _TRUST.get(repeats[0].text("quality"), 0.5)
+    metrics = [key for key in _METRICS if repeats[0].text(key)]
+    if _bundled(repeats[0]):
+        metrics = [key for key in metrics if not key.startswith("tpot")]
+    if "tpot_p50_s" in metrics:
+        metrics = [key for key in metrics if key not in ("tpot_mean_s", "ttft_mean_s")]
+    if repeats[0].text("load") == "offline":  # latencies are times of a drain
+        metrics = [key for key in metrics if key == "output_tokens_per_s"]
+    if any(key.startswith(("tpot", "decode")) for key in metrics):
+        metrics = [key for key in metrics if key != "output_tokens_per_s"]
+    rows = []
+    for metric in metrics:
+        values = [p.number(metric) for p in repeats if p.text(metric)]
+        at = sorted(range(len(values)), key=values.__getitem__)[len(values) // 2]
+        if values[at] > 0:
+            chosen = [p for p in repeats if p.text(metric)][at]
+            rows.append(Row(chosen, line, metric, values[at], trust / len(metrics)))
+    return rows
+
+
+def _bundled(point: Point) -> bool:
+    """Whether a row's time per token contradicts its own rate: tokens were streamed in bundles."""
+    users, rate = point.number("concurrency"), point.number("output_tokens_per_s")
+    told = point.number("tpot_p50_s", point.number("tpot_mean_s"))
+    return bool(told * rate / users < _IMPLIED)
+
+
+def thinned(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most about `most` rows of a line, every n-th of each publication and metric."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.point.text("publication"), row.metric), []).append(row)
+    share = min(most / max(len(rows), 1), 1.0)
+    kept: list[Row] = []
+    for members in groups.values():
+        wanted = max(round(len(members) * share**0.7), min(len(members), 4))
+        kept += [members[int(i)] for i in np.linspace(0, len(members) - 1, wanted)]
+    return kept
+
+
+def lines_of(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by the line of versions that they ran."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(row.line, []).append(row)
+    return lines
+
+
+def tuned(values: Array, keys: Sequence[str]) -> Callable[[Engine], Engine]:
+    """What sets an engine's constants to these values, by key."""
+    fields = {KEYS[key][0]: float(value) for key, value in zip(keys, values, strict=True)}
+
+    def tune(engine: Engine) -> Engine:
+        return replace(engine, **fields)  # type: ignore[arg-type]
+
+    return tune
+
+
+def predicted(rows: Sequence[Row], tune: Callable[[Engine], Engine]) -> Array:
+    """What each row's metric would be [SI]; NaN where nothing is predicted."""
+    told: dict[int, Mapping[str, float]] = {}
+    values = np.full(len(rows), np.nan)
+    for place, row in enumerate(rows):
+        key = id(row.point)
+        if key not in told:
+            try:
+                told[key] = predict_serving(row.point, tune)
+            except TokenmillError:
+                told[key] = {}
+        values[place] = told[key].get(row.metric, np.nan)
+    return values
+
+
+def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
+    """The constants that some rows can tell: shares of kernel speed need both kinds of time."""
+    metrics = {row.metric for row in rows}
+    timed = any(key.startswith(("ttft", "prefill")) for key in metrics)
+    if rows[0].line.removeprefix("engine-").startswith(SINGLE_USER):
+        return _own_keys(rows, start, timed)
+    keys = ["host_step", "host_sequence", "stream_share", "tensor_share"]
+    keys += ["host_floor"] if start.host_floor_s else []
+    if rows[0].line.endswith("-apart"):
+        keys.append("prefill_share")
+    if timed:
+        keys += ["host_prefill", "request"]
+    return tuple(key for key in KEYS if key in keys)
+
+
+def _own_keys(rows: Sequence[Row], start: Engine, timed: bool) -> tuple[str, ...]:
+    """The same for engines with kernels and pipelines of their own, which serve one user."""
+    keys = ["stream_share", "host_layer"]
+    if timed:
+        keys += ["tensor_share", "activation_passes"]
+        many = any(row.point.text("model").endswith(_EXPERTS) for row in rows)
+        keys += ["host_expert"] if start.host_expert_s and many else []
+        keys += ["score_bytes", "unshared"] if start.score_bytes else []
+    if any(row.metric.startswith("ttft") for row in rows):
+        keys.append("request")
+    if len({row.point.text("n_gpus") for row in rows}) > 1 and start.in_flight < _ENDLESS:
+        keys += ["host_stage", "pipelining"]
+    return tuple(key for key in KEYS if key in keys)
+
+
+def fit_line(
+    rows: Sequence[Row], start: Engine, begin: Mapping[str, float] | None = None,
+    rounds: int = _ROUNDS,
+) -> dict[str, float]:  # fmt: skip
+    """Constants of one line.
+
+    Parameters: rows that ran it; start, the engine as it is on record; begin, constants to start
+    from; rounds of descent.
+    Returns: values by key [base units].
+    """
+    keys = _keys(rows, start)
+    usual = np.array([getattr(start, KEYS[key][0]) for key in keys])
+    first = np.array(
+        [(begin or {}).get(key, value) for key, value in zip(keys, usual, strict=True)]
+    )
+    low, high = (np.log([KEYS[key][place] for key in keys]) for place in (2, 3))
+    own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
+    spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
+    measured = np.log([row.measured for row in rows])
+    trust = np.array([row.trust for row in rows])
+
+    def wrong(x: Array) -> Array:
+        return np.log(predicted(rows, tuned(np.exp(x), keys))) - measured
+
+    x = _descend(wrong, trust, np.log(first), (low, high), (np.log(usual), spread), rounds)
+    return dict(zip(keys, np.exp(x).tolist(), strict=True))
+
+
+def _descend(
+    wrong: Callable[[Array], Array], trust: Array, x: Array, limits: tuple[Array, Array],
+    prior: tuple[Array, Array], rounds: int,
+) -> Array:  # fmt: skip
+    """Damped Gauss-Newton on log residuals: Huber's loss, and a prior of centre and spread.
+
+    Few evaluations: a forward difference for each constant and two trials a round.
+    Reference: Levenberg 1944, Marquardt 1963; Huber 1964.
+    """
+    centre, spread = prior
+    x = np.clip(x, *limits)
+    r = wrong(x)
+    known = np.isfinite(r)
+    trust = np.where(known, trust, 0.0) / trust[known].sum()
+    pull = _HELD / spread**2
+
+    def loss(r: Array, x: Array) -> float:
+        size = np.abs(np.nan_to_num(r, nan=3.0))
+        rows = np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)
+        return float(trust @ rows + 0.5 * np.sum(pull * (x - centre) ** 2))
+
+    best, damping = loss(r, x), 0.05
+    for _ in range(rounds):
+        columns = []
+        for place in range(x.size):
+            moved = x.copy()
+            moved[place] += _STEP if x[place] + _STEP <= limits[1][place] else -_STEP
+            columns.append((wrong(moved) - r) / (moved[place] - x[place]))
+        slope = np.nan_to_num(np.stack(columns, axis=1))
+        weight = trust / np.maximum(np.abs(np.nan_to_num(r, nan=3.0)), _KNEE)
+        normal = slope.T @ (slope * weight[:, None]) + np.diag(pull)
+        gradient = slope.T @ (weight * np.nan_to_num(r)) + pull * (x - centre)
+        before = best
+        for _ in range(2):
+            move = -np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-9), gradient)
+            trial = np.clip(x + np.clip(move, -1.5, 1.5), *limits)
+            r_trial = wrong(trial)
+            if (gained := loss(r_trial, trial)) < best:
+                x, r, best, damping = trial, r_trial, gained, damping / 4.0
+                break
+            damping *= 8.0
+        if before - best < 1e-4 * before:
+            break
+    return x
+
+
+def cross_validate(
+    rows: Sequence[Row], start: Engine, by: str, begin: Mapping[str, float], least: int = 4
+) -> tuple[Array, list[dict[str, float]]]:  # fmt: skip
+    """(predictions of each row without its group, constants of each fit) of one line.
+
+    Parameters: rows of the line; start; by gpu, model or publication; begin, the constants of
+    all rows; least rows of a group that is left out by itself, smaller ones go out together.
+    """
+    labels = np.array([row.group(by) for row in rows])
+    names, counts = np.unique(labels, return_counts=True)
+    small = set(names[counts < least].tolist())
+    labels = np.array(["others" if name in small else name for name in labels.tolist()])
+    values = np.full(len(rows), np.nan)
+    fits = []
+    for name in sorted(set(labels.tolist())):
+        out = labels == name
+        rest = [row for row, gone in zip(rows, out.tolist(), strict=True) if not gone]
+        # without any row of its line, an engine is as it stood before a fit
+        found = fit_line(rest, start, begin, rounds=2) if rest else {}
+        fits.append(found)
+        mine = [row for row, gone in zip(rows, out.tolist(), strict=True) if gone]
+        values[out] = predicted(mine, tuned(np.array(list(found.values())), list(found)))
+    return values, fits
+
+
+def fitted(
+    rows: Sequence[Row], start: Engine, by: Sequence[str] = ("publication", "gpu")
+) -> Fitted:
+    """Constants of a line with ranges and the error of rows predicted without their group."""
+    values = fit_line(rows, start)
+    folds: list[dict[str, float]] = [values]
+    errors = []
+    measured = np.array([row.measured for row in rows])
+    for group in by:
+        told, fits = cross_validate(rows, start, group, values)
+        folds += [fit for fit in fits if fit]
+        errors.append(np.abs(told / measured - 1.0))
+    wrong = np.nanmean(np.stack(errors), axis=0) if errors else np.array([np.nan])
+    return Fitted(
+        rows[0].line, values,
+        {key: min(fold.get(key, value) for fold in folds) for key, value in values.items()},
+        {key: max(fold.get(key, value) for fold in folds) for key, value in values.items()},
+        len(rows), float(np.nanmedian(wrong)),
+    )  # fmt: skip

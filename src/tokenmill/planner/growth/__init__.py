@@ -1,0 +1,3 @@
+"""How use grows as machines get better: curves, demand, policies."""
+
+from __future__ import annotations

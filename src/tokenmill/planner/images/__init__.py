@@ -1,0 +1,3 @@
+"""Image models: estimated and planned."""
+
+from __future__ import annotations

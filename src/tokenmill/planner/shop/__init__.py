@@ -1,0 +1,3 @@
+"""Which card to buy: the shopper."""
+
+from __future__ import annotations
