@@ -32,6 +32,7 @@ __all__ = [
 Scalar = Any
 _REACHED = 0.95  # share of the memory bandwidth that the best streaming reads reach
 _L2_SPEED = 4.0  # rate of the L2 cache over that of memory
+_RIDGE = 280.0  # [FLOP/B] where 16-bit products turn from reading to computing (H100, B200)
 _TILE = 16.0  # rows of the smallest tile of a matrix unit
 # Share of the matrix peak that products of single warps reach where the peak takes groups of warps
 # (Luo et al. 2024, arXiv:2402.13499, table 7: 62.9 % of the peak of the H100).
@@ -74,14 +75,16 @@ def paced_s(
 
     Parameters: seconds of the kernels on record, or of the engine's own on `own_chip`; flop and
     memory_bytes [B] that they compute and move, drawing on `peak`. Where the kernels are those on
-    record, the share of arithmetic and of reading says which of the two paces counts.
+    record, their arithmetic intensity says which of the two paces counts: it belongs to the
+    kernel, so that a chip with more bandwidth is never slower (INV-9).
     """
     if engine.tensor_share == engine.stream_share == 1.0:
         return seconds
     compute_s = flop / chip.flop_per_s(peak)
     memory_s = memory_bytes / chip.memory_bytes_per_s
     if engine.accumulate_bits != 16:
-        part = compute_s / (compute_s + memory_s)
+        width = chip.flop_per_s(peak) / chip.flop_per_s("bf16")
+        part = flop / (flop + memory_bytes * _RIDGE * width)
         seconds = seconds * (part / engine.tensor_share + (1.0 - part) / engine.stream_share)
     return np.maximum(seconds, np.maximum(compute_s, memory_s / _REACHED))
 
