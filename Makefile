@@ -50,7 +50,7 @@ clean: ## Remove the environment, builds and caches
 
 # The compiled engine follows its source; without a C compiler it runs interpreted.
 $(BUILT): $(READY) $(ENGINE) $(wildcard $(TYPES)) setup.py
-	@rm -rf build/lib* src/tokenmill/simulator/engine*.so
+	@rm -rf build src/tokenmill/simulator/engine*.so
 	@$(BIN)/python setup.py -q build_ext --inplace -j 2 >$(VENV)/build.log 2>&1 \
 		|| { cat $(VENV)/build.log; exit 1; }
 	@for file in $(basename $(ENGINE)); do ls $$file.*.so >/dev/null 2>&1 || \
