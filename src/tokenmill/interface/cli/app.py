@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from tokenmill.interface.cli import buy, cost, evidence, fleet, growth, hall, runs, simulate, text
+from tokenmill.interface.cli.options import Count, Number, Text, options
 
 __all__ = ["app"]
 
@@ -19,14 +20,10 @@ new = typer.Typer(help=text.NEW, no_args_is_help=True)
 app.add_typer(new, name="new")
 
 
-def _option(key: str, *names: str) -> Any:
-    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+_option = options(text.OPTION)
 
 
 Json = Annotated[bool, _option("json", "--json")]
-Text = Optional[str]  # noqa: UP045 - typer reads the old spelling on every Python it supports
-Number = Optional[float]  # noqa: UP045
-Count = Optional[int]  # noqa: UP045
 
 
 def _print_version(wanted: bool) -> None:

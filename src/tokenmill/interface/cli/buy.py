@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import Annotated
 
 import typer
 
 from tokenmill.interface.cli import buy_text as text
+from tokenmill.interface.cli.options import Count, Number, Text, Texts, options
 
 __all__ = ["register"]
 
-Text = Optional[str]  # noqa: UP045 - typer reads the old spelling on every Python it supports
-Texts = Optional[list[str]]  # noqa: UP045
-Number = Optional[float]  # noqa: UP045
-Count = Optional[int]  # noqa: UP045
 
-
-def _option(key: str, *names: str) -> Any:
-    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+_option = options(text.OPTION)
 
 
 def register(app: typer.Typer) -> None:

@@ -39,7 +39,6 @@ TITLE = "{gpus} × {hardware}: {words}"
 SETTING = "busy {utilisation:.0%} of all hours{hours} · {busy} at work, {idle} idle, PUE {pue:.3g}"
 HOURS = " ({hours} o'clock)"
 CHEAPEST = "Cheapest at this use: {way}, {cost} per {unit}"
-CHEAPEST_HOUR = "Cheapest at this use: {way}, {cost} an hour"
 WAYS = {"way": "", "hour": "an hour", "purchase": "to buy"}
 SHORT = {
     "million output tokens": "per M out", "million input tokens": "per M in",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from tokenmill.interface.cli import growth_text as text
+from tokenmill.interface.cli.options import Count, options
 
 __all__ = ["register"]
 
-Count = Optional[int]  # noqa: UP045 - typer reads the old spelling on every Python it supports
 
-
-def _option(key: str, *names: str) -> Any:
-    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+_option = options(text.OPTION)
 
 
 def register(app: typer.Typer) -> None:

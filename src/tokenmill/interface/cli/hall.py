@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tokenmill.interface.cli import hall_text as text
+from tokenmill.interface.cli.options import Text, options
 from tokenmill.units import format_si
 
 if TYPE_CHECKING:
@@ -14,11 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-Text = Optional[str]  # noqa: UP045 - typer reads the old spelling on every Python it supports
 
-
-def _option(key: str, *names: str) -> Any:
-    return typer.Option(*names, help=text.OPTION[key], show_default=False)
+_option = options(text.OPTION)
 
 
 def register(app: typer.Typer) -> None:

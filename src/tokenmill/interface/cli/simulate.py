@@ -12,6 +12,7 @@ import typer
 from tokenmill.errors import InputError
 from tokenmill.interface.cli import simulate_text as text
 from tokenmill.interface.cli import text as shared
+from tokenmill.interface.cli.options import Count, Number, Text, options
 
 if TYPE_CHECKING:
     from tokenmill.planner.scenario import Scenario
@@ -19,14 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-Text = Optional[str]  # noqa: UP045 - typer reads the old spelling on every Python it supports
-Number = Optional[float]  # noqa: UP045
-Count = Optional[int]  # noqa: UP045
 File = Optional[Path]  # noqa: UP045
 
-
-def _option(key: str, *names: str) -> Any:
-    return typer.Option(*names, help=text.OPTION.get(key) or shared.OPTION[key], show_default=False)
+_option = options(text.OPTION, shared.OPTION)
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,6 @@ from tokenmill.catalog import load
 from tokenmill.catalog.sites import embodied_kg
 from tokenmill.cost.breakeven import Option, hosted, rented
 from tokenmill.cost.carbon import Emissions, embodied_share_kg, grid_kg_per_kwh, operational_kg
-from tokenmill.cost.electricity import JOULES_PER_KWH
 from tokenmill.cost.hourly import Running, owned_per_hour, per_unit, rented_per_hour
 from tokenmill.cost.money import Line, Money, Statement
 from tokenmill.errors import NoPrice, Unsupported
@@ -173,10 +172,6 @@ class Desk:
             place.name, running, making, each.kind, grid_kg_per_kwh(place),
             grid_kg_per_kwh(place, _CLEANEST), grid_kg_per_kwh(place, _DIRTIEST), per, source,
         )  # fmt: skip
-
-    def mean_kwh(self) -> float:
-        """Energy of a calendar hour at the meter [kWh]."""
-        return sum(self.load_w(self.asked.utilisation)) / _DAY * self.pue * _HOUR_S / JOULES_PER_KWH
 
     def notes(self) -> tuple[str, ...]:
         """What the figures leave out."""
