@@ -13,6 +13,11 @@ import pytest
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.power.predict import predict_power
+from tokenmill.evidence.power.runs import machines_of
+from tokenmill.evidence.power.runs_fit import fit_run, read_runs
+from tokenmill.physics.jobs import peak
+from tokenmill.physics.runs import Run, run_seconds
+from tokenmill.placement.platform import platform
 
 METRICS = ("power_w", "energy_j", "throughput")
 # Median and mean absolute error by metric, over one row in five. They may only shrink.
@@ -65,6 +70,56 @@ def test_nodes_in_training_come_within_a_tenth_of_published_means(shared: Path) 
     ]  # fmt: skip
     assert len(whole) >= 10
     assert np.abs(np.array(whole) - 1.0).max() <= 0.1
+
+
+def test_training_runs_take_the_energy_that_their_nodes_measured(shared: Path) -> None:
+    ratios = [
+        predict_power(p)["energy_j"] / p.number("energy_j")
+        for p in read_points(shared / "measurements" / "power.csv")
+        if p.text("energy_per") == "run and node"
+    ]
+    wrong = np.abs(np.array(ratios) - 1.0)
+    assert len(ratios) >= 20
+    assert np.median(wrong) <= 0.08
+    assert wrong.max() <= 0.25
+
+
+def test_times_to_train_come_without_the_gpu(shared: Path) -> None:
+    wrong = []
+    for rows in read_runs(shared / "measurements").values():
+        for gpu in {row.text("gpu") for row in rows} - {"rtx-4090", "rtx-a5000"}:
+            run = fit_run([row for row in rows if row.text("gpu") != gpu])
+            mine = [row for row in rows if row.text("gpu") == gpu]
+            told = [seconds_of_run(run, row) for row in mine]
+            measured = [row.number("time_to_train_s") for row in mine]
+            wrong.append(np.median(np.abs(np.array(told) / measured - 1.0)))
+    assert np.median(wrong) <= 0.25
+
+
+def seconds_of_run(run: Run, row: Point) -> float:
+    chip = platform(row.text("gpu")).chip
+    size = (row.number("global_batch"), row.number("n_gpus"), machines_of(row))
+    return float(run_seconds(run, *size, peak(chip.peaks, "mixed"), chip.memory_bytes_per_s))
+
+
+@pytest.mark.parametrize("gpu", ["tpu-v5p", "gaudi-2", "mi300x", "gb200", "v100-sxm-32gb"])
+@pytest.mark.parametrize("model", ["bert-large", "a-new-benchmark"])
+def test_runs_on_other_cards_and_of_other_models_are_answered(gpu: str, model: str) -> None:
+    cells = {
+        "scope": "node", "n_gpus": "16", "workload": "training", "batch": "512",
+        "energy_per": "run and node", "note": "nodes=2",
+    }  # fmt: skip
+    found = predict_power(row(gpu=gpu, model=model, **cells))
+    assert found["energy_j"] > 60.0 * found["power_w"] > 60.0 * 300.0
+    many = predict_power(row(gpu=gpu, model=model, **(cells | {"n_gpus": "64", "note": "nodes=8"})))
+    assert many["energy_j"] < found["energy_j"]
+
+
+@pytest.mark.parametrize("gpu", ["tpu-v4", "gaudi-2", "mi250x", "p100-sxm"])
+def test_cards_without_wide_formats_train_in_what_they_have(gpu: str) -> None:
+    cells = {"workload": "training", "batch": "64", "energy_per": "epoch"}
+    found = predict_power(row(gpu=gpu, model="resnet50", note="dataset imagenet", **cells))
+    assert found["energy_j"] > 0.0
 
 
 def test_caps_cost_the_speed_that_zeus_measured(points: list[Point], shared: Path) -> None:

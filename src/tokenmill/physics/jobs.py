@@ -22,9 +22,11 @@ __all__ = ["FORMATS", "Job", "batch_seconds", "peak", "wanted_w"]
 Array = NDArray[np.float64]
 
 # Number formats a way of running takes, the first that a chip multiplies: training as frameworks
-# did it without mixed precision, inference with 8-bit engines, and pipelines in half precision.
+# did it without mixed precision (matrix engines that know no more than 16 bits train in those),
+# and with it; inference with 8-bit engines, and pipelines in half precision.
 FORMATS: Mapping[str, tuple[str, ...]] = {
-    "train": ("tf32", "fp32"),
+    "train": ("tf32", "fp32", "bf16", "fp16"),
+    "mixed": ("bf16", "fp16", "tf32", "fp32"),
     "infer": ("int8", "fp8", "fp16", "bf16", "fp32"),
     "half": ("fp16", "bf16", "fp32"),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tokenmill.evidence.calibration import Constant, Origin, render
-from tokenmill.evidence.power import jobs_fit
+from tokenmill.evidence.power import jobs_fit, runs_fit
 from tokenmill.evidence.power.fit import Shares, errors, fit, fit_clock, predict, read_caps
 from tokenmill.evidence.power.rows import Activity, read_activity
 from tokenmill.evidence.power.shared import shared_file
@@ -108,7 +108,7 @@ def files(measurements: Path) -> dict[str, str]:
     for slug, relative in _RELATIVES.items():
         texts[slug] = _unmeasured(relative, found[relative.parent])
     jobs, hosts = jobs_fit.files(measurements, lambda where: _card(where, found))
-    return texts | _nodes(hosts) | jobs
+    return texts | _nodes(hosts) | jobs | runs_fit.files(measurements)
 
 
 def _spread(rows: Activity, rounds: int = 20) -> dict[str, list[Range]]:

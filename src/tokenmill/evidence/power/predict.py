@@ -25,6 +25,7 @@ from tokenmill.evidence.power.jobs_rows import (
     share_of,
 )
 from tokenmill.evidence.power.language import is_talk, offline_rate, talk
+from tokenmill.evidence.power.runs import machines_of, seconds_of
 from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
 from tokenmill.physics.power import Node, capped, drawn_w, node_w
 from tokenmill.placement.platform import Platform, constants, platform
@@ -50,7 +51,8 @@ def predict_power(point: Point) -> Mapping[str, float]:
     """
     where = platform(point.text("gpu"))
     if point.text("scope") == "node" and "train" in point.text("workload"):
-        return {"power_w": _training_node(point, where)}
+        watts = _training_node(point, where)
+        return {"power_w": watts, "energy_j": watts * seconds_of(point, where)}
     work = _language(point, where) if is_talk(point) else _job(point, where)
     watts = work.watts
     gpus = point.count("n_gpus", 1)
@@ -173,8 +175,9 @@ def _at_wall(where: Platform, each_w: float, gpus: int) -> float:
 
 
 def _training_node(point: Point, where: Platform) -> float:
-    """Mean power at the wall of one eight-GPU node in training [W]."""
+    """Mean power at the wall of one of the nodes of a training run [W]."""
     chip = where.power
     load_w = constant("nodes/train/load") * (chip.limit_w - chip.idle_w)
     each = chip.idle_w + load_w * spread_nodes(point) ** -constant("nodes/train/fall")
-    return _at_wall(where, each, 8)
+    inside = max(round(point.count("n_gpus", 8) / machines_of(point)), 1)
+    return _at_wall(where, each, inside)
