@@ -70,8 +70,17 @@ def test_biased_groups_are_covered_less_until_the_level_is_raised() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(12), 50).astype(str)
     values = rng.normal(0, 0.3, 12)[groups.astype(int)] + rng.normal(0, 0.1, 600)
-    held = coverage(values, np.ones(600), groups, np.array([0.8, 0.99]))
+    held, asked = coverage(values, np.ones(600), groups, np.array([0.8, 0.99]))
+    assert asked == pytest.approx(1.0)
     assert held[0] < 0.8 < held[1]
+
+
+def test_a_group_that_is_most_of_the_rows_is_not_asked_of_the_few_that_are_left() -> None:
+    groups = np.array(["long"] * 90 + ["short"] * 10)
+    values = np.where(groups == "long", np.linspace(-1.0, 1.0, 100), 5.0)
+    held, asked = coverage(values, np.ones(100), groups, np.array([0.8]))
+    assert asked == pytest.approx(0.1)
+    assert held[0] == 0.0
 
 
 def test_errors_that_a_gpu_shares_are_found() -> None:

@@ -26,6 +26,7 @@ _TARGET = 0.8
 _LEVELS = np.linspace(0.70, 0.99, 30)
 _LEAST_ROWS, _LEAST_GROUPS = 12, 2  # of a cell of its own
 _WIDEST = 3.0
+_MOST = 0.5  # share of a cell that is asked of the rest: less than that speaks for no more
 _READ = "2026-11-28"
 
 
@@ -38,20 +39,27 @@ class Cell:
     groups: int
 
 
-def coverage(values: Floats, weight: Floats, groups: Names, levels: Floats) -> Floats:
-    """Weight of rows inside the quantiles of the other groups, over all weight, at each level."""
-    inside = np.zeros(len(levels))
+def coverage(values: Floats, weight: Floats, groups: Names, levels: Floats) -> tuple[Floats, float]:
+    """(weight of rows inside the quantiles of the other groups at each level, weight of rows that
+    were asked), as shares of all weight.
+
+    A group that is most of the rows is not asked of the few that are left.
+    """
+    inside, asked = np.zeros(len(levels)), 0.0
     names, code = np.unique(groups, return_inverse=True)
     code = code.reshape(-1)
     order = np.argsort(values)
+    weight = weight / weight.sum()
     ordered, share, place = values[order], weight[order], code[order]
     for name in range(len(names)):
         rest, out = place != name, code == name
+        if weight[out].sum() > _MOST:
+            continue
+        asked += float(weight[out].sum())
         low, high = _ends(ordered[rest], share[rest], levels)
         held = (values[out] >= low[:, None]) & (values[out] <= high[:, None])
         inside += held @ weight[out]
-    total: Floats = inside / weight.sum()
-    return total
+    return inside, asked
 
 
 def _ends(values: Floats, weight: Floats, levels: Floats) -> tuple[Floats, Floats]:
@@ -79,12 +87,13 @@ def _band(rows: Residuals, groupings: Sequence[Names]) -> Band:
     level = 0.9
     if usable:
         # held by blocks of rows and by rows: neither long sweeps nor short ones decide alone
-        held = np.mean(
-            [coverage(rows.log, weight, groups, _LEVELS) for groups in usable
-             for weight in (rows.weight, rows.weight**0)], axis=0,
-        )  # fmt: skip
-        enough = held >= _TARGET
-        level = float(_LEVELS[np.argmax(enough)]) if enough.any() else float(_LEVELS[-1])
+        parts = [
+            coverage(rows.log, weight, groups, _LEVELS) for groups in usable
+            for weight in (rows.weight, rows.weight**0)
+        ]  # fmt: skip
+        if asked := sum(part for _, part in parts):
+            enough = np.sum([inside for inside, _ in parts], axis=0) >= _TARGET * asked
+            level = float(_LEVELS[np.argmax(enough)]) if enough.any() else float(_LEVELS[-1])
     low, middle, high = np.exp(quantiles(rows.log, rows.weight, level))
     return Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
 

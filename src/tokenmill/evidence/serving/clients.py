@@ -34,7 +34,9 @@ class Client:
     case; peaks, whether odd numbers of users are the most that were ever inside, of requests that
     came at their own times; step_s [s] that its program adds to each step of an engine that runs
     inside it; ends_at [tokens] at which answers end by themselves, while rates count what was
-    asked for, 0 where lengths are forced.
+    asked for, 0 where lengths are forced; unseen, share [1] of answers of which it sees the first
+    chunk alone and takes that for all of them: those that end before they have done thinking,
+    where a server streams thoughts in a field of their own.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Client:
     peaks: bool
     step_s: float
     ends_at: float
+    unseen: float
 
 
 @lru_cache(maxsize=64)
@@ -85,7 +88,7 @@ def _client(name: str, year: str = "") -> Client:
         whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
         compile_tokens=value("compile_tokens"), warm_s=value("warm"),
         peaks=value("peaks") > 0.5,
-        step_s=value("step"), ends_at=value("ends_at"),
+        step_s=value("step"), ends_at=value("ends_at"), unseen=value("unseen"),
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def client_of(point: Point, architecture: str) -> Client:
     publication = point.text("publication").lower()
     engine = engine_named(point.text("engine"))
     if publication.startswith("gpustack"):
-        return _client("gpustack")
+        return _client("gpustack-thoughts" if _hides_thoughts(point) else "gpustack")
     if publication.startswith("ml.energy"):
         return _client("ml.energy")
     if publication.startswith(("jan:", "jan ")):
@@ -135,6 +138,13 @@ def client_of(point: Point, architecture: str) -> Client:
     if point.text("mode") == "disaggregated":
         return _client(f"inferencex-dynamo+{engine}-{family}", point.text("date")[:4])
     return _client(f"inferencex-{engine}-{family}", point.text("date")[:4])
+
+
+def _hides_thoughts(point: Point) -> bool:
+    """Whether vLLM was started to stream thoughts in a field of their own; launch commands stand
+    in notes, and stay there above a block that another engine's label heads."""
+    note = point.text("note").lower()
+    return "vllm serve" in note and "--reasoning-parser" in note and 'section "sglang' not in note
 
 
 def version_of(point: Point) -> str:
