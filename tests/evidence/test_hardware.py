@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.hardware import platform_named
+from tokenmill.evidence.hardware import as_noted, platform_named
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,16 @@ def test_what_nothing_on_record_resembles_is_refused() -> None:
     for name in ("abacus", "gpu", "pentium-90"):
         with pytest.raises(UnknownName):
             platform_named(name)
+
+
+@pytest.mark.parametrize(
+    ("note", "meant"),
+    [
+        ("GH200-GraceHopper-Superchip_GH200-144GB_aarch64x1_TRT; Offline", "gh200-141gb"),
+        ("NVIDIA GH200 144GB HBM3e", "gh200-141gb"),
+        ("GH200-GraceHopper-Superchip_GH200-96GB_aarch64x1_TRT", "gh200"),
+        ("a machine with 144GB", "gh200"),
+    ],
+)
+def test_a_note_tells_the_size_of_memory(note: str, meant: str) -> None:
+    assert as_noted("gh200", note) == meant

@@ -24,7 +24,7 @@ def test_engines_without_habits_cost_nothing_more() -> None:
     assert own_kernels.activations_s(BARE, chip(), 512.0, 1e7) == 0.0
     assert own_kernels.unpacking_s(BARE, chip(), 512.0, 1e9, 0.5) == 0.0
     assert own_kernels.scores_s(BARE, chip(), 32.0) == (0.0, 0.0)
-    assert own_kernels.unshared_reads(BARE, 32.0, 8.0) == 1.0
+    assert own_kernels.cached_token_s(BARE, chip(), 1e-9, 32.0, 8.0, 128.0, 2.0) == 1e-9
     assert own_kernels.experts_extra_s(BARE, chip(), 512.0, 4096.0, 128.0, 1e6) == 0.0
     assert own_kernels.paced_s(BARE, chip(), 1.0, 1.0, "bf16", 1.0) == 1.0
 
@@ -62,3 +62,32 @@ def test_tiles_wider_than_an_experts_rows_are_padded() -> None:
     few = own_kernels.experts_extra_s(new, chip(), 512.0, 4096.0, 128.0, 1e6)
     many = own_kernels.experts_extra_s(new, chip(), 8192.0, 65536.0, 128.0, 1e6)
     assert 0.0 < many < few  # 32 rows in a tile of 128, against four tiles and a half
+
+
+def cached_s(version: str, group: float, beams: float = 1.0, value_bytes: float = 2.0) -> float:
+    """Seconds per cached token of eight heads' caches on an H100, at 1 ns where queries share."""
+    old = replace(engine("tensorrt-llm", version), beams=beams)
+    h100 = chip("h100-sxm")
+    shape = 8.0 * group, 8.0, 128.0, value_bytes
+    return float(own_kernels.cached_token_s(old, h100, 1e-9, *shape))
+
+
+@pytest.mark.parametrize(
+    ("version", "shared"),
+    [("0.5.0", ()), ("0.7.1", ()), ("0.9.0", (8,)), ("0.12.0", (8, 16)), ("0.17", (4, 8, 16, 29))],
+)
+def test_groups_share_the_cache_from_the_versions_on_that_have_a_kernel(
+    version: str, shared: tuple[int, ...]
+) -> None:
+    for group in (4, 8, 16, 29):
+        assert (cached_s(version, group, value_bytes=1.0) == 1e-9) == (group in shared)
+
+
+def test_queries_one_by_one_cost_their_number_and_narrow_values_are_unpacked_for_each() -> None:
+    assert cached_s("0.9.0", 32) == pytest.approx(2.0 * cached_s("0.9.0", 16))
+    assert cached_s("0.9.0", 32, value_bytes=1.0) == pytest.approx(2.0 * cached_s("0.9.0", 32))
+
+
+def test_beams_cost_more_before_they_had_a_kernel() -> None:
+    without, after = (cached_s(v, 1, beams=16.0, value_bytes=1.0) for v in ("0.9.0", "0.12.0"))
+    assert without > after > 1e-9

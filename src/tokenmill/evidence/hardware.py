@@ -9,7 +9,7 @@ from tokenmill.catalog import load
 from tokenmill.errors import UnknownName
 from tokenmill.placement.platform import Platform, platform
 
-__all__ = ["platform_named"]
+__all__ = ["as_noted", "platform_named"]
 
 _MAKERS = re.compile(
     r"\b(?:nvidia|amd|intel|apple|geforce|radeon|quadro|tesla|instinct|gpu|graphics)\b"
@@ -33,6 +33,22 @@ def platform_named(name: str) -> Platform:
             except UnknownName:
                 continue
         raise
+
+
+@lru_cache(maxsize=512)
+def as_noted(name: str, note: str) -> str:
+    """The record of a card with the size of memory that a note gives it ("GH200-144GB"), or name.
+
+    Sizes on labels and in records differ by a few percent.
+    """
+    own = load.canonical(name)
+    found = re.search(rf"\b{re.escape(own)}[-_ ](\d+) ?GB", note.replace("_", " "), re.IGNORECASE)
+    if not found:
+        return name
+    size = float(found[1]) * 1e9
+    alike = [slug for slug in load.names("accelerators") if slug.startswith(f"{own}-")]
+    memory = {slug: load.accelerator(slug).value("memory") for slug in (own, *alike)}
+    return min(memory, key=lambda slug: abs(memory[slug] - size))
 
 
 def _likely(name: str) -> list[str]:

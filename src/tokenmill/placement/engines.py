@@ -28,6 +28,9 @@ _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
         ((0, 5), "2023-10", "tensorrt-llm-2023"),
+        ((0, 8), "2024-02", "tensorrt-llm-0.7"),
+        ((0, 10), "2024-06", "tensorrt-llm-0.9"),
+        ((0, 13), "2024-09", "tensorrt-llm-0.12"),
         ((0, 18), "2025-03", "tensorrt-llm-cpp"),
         ((1, 2), "2026-01-20", "tensorrt-llm-2025"),
     ),
@@ -66,6 +69,10 @@ class Engine:
     unpacked before a large product; expert_tile [rows] that experts are padded to and
     host_expert_s [s] per expert of a layer, in a chunk; spill_bytes_per_s [B/s] at which layers
     that the GPU has no room for are computed by the host, 0 where the engine refuses instead.
+    Decode attention multiplies the queries of a group together where their number lies between
+    grouped_least and grouped_most, and those of a beam search where grouped_beams says so; else
+    one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
+    a search read one prompt, 1 without a search.
     """
 
     name: str
@@ -94,6 +101,11 @@ class Engine:
     expert_tile: float
     host_expert_s: float
     spill_bytes_per_s: float
+    vector_share: float
+    grouped_least: float
+    grouped_most: float
+    grouped_beams: bool
+    beams: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -196,5 +208,10 @@ def _engine(name: str, record: Calibration) -> Engine:
         expert_tile=value("expert_tile", 0.0),
         host_expert_s=value("host_expert", 0.0),
         spill_bytes_per_s=value("spill", 0.0),
+        vector_share=value("vector_share", 0.0),
+        grouped_least=value("grouped_least", 1.0),
+        grouped_most=value("grouped_most", 1e9),
+        grouped_beams=value("grouped_beams", 1.0) > 0.5,
+        beams=1.0,
         record=record.model_copy(update={"figures": dict(figures)}),
     )

@@ -19,6 +19,7 @@ from tokenmill.placement.engines import Engine
 
 __all__ = [
     "activations_s",
+    "cached_token_s",
     "experts_extra_s",
     "own_chip",
     "own_kernel_s",
@@ -26,12 +27,12 @@ __all__ = [
     "scores_s",
     "unpacked_few_s",
     "unpacking_s",
-    "unshared_reads",
 ]
 
 Scalar = Any
 _REACHED = 0.95  # share of the memory bandwidth that the best streaming reads reach
 _L2_SPEED = 4.0  # rate of the L2 cache over that of memory
+_L2_BYTES = 24.0  # [B] that a multiprocessor draws from the L2 cache in a clock, gathering blocks
 _RIDGE = 280.0  # [FLOP/B] where 16-bit products turn from reading to computing (H100, B200)
 _TILE = 16.0  # rows of the smallest tile of a matrix unit
 # Share of the matrix peak that products of single warps reach where the peak takes groups of warps
@@ -131,9 +132,31 @@ def scores_s(engine: Engine, chip: Chip, heads: Scalar) -> tuple[Scalar, Scalar]
     return pair_s * engine.step_tokens / 2.0, pair_s
 
 
-def unshared_reads(engine: Engine, heads: Scalar, kv_heads: Scalar) -> Scalar:
-    """How often a cached value is read in decoding: once, or again for queries that share it."""
-    return 1.0 + engine.unshared * (heads / kv_heads - 1.0)
+def cached_token_s(
+    engine: Engine, chip: Chip, seconds: Scalar, heads: Scalar, kv_heads: Scalar, head_dim: Scalar,
+    value_bytes: float,
+) -> Scalar:  # fmt: skip
+    """Decode attention per cached token [s], where the queries of a group may not share it.
+
+    Parameters: seconds of the kernels on record, which multiply all queries of a group at once;
+    heads, kv_heads on this GPU; head_dim [values]; value_bytes [B] of a cached value. Older
+    kernels multiply query by query on the vector units, which then bound them, while the cache is
+    still read about once; a narrow value is unpacked anew for each query, which takes about as
+    many instructions as the two products it serves. Beams may be multiplied together, but each
+    fetches the prompt for itself, from the L2 cache.
+    """
+    group = heads / kv_heads
+    seconds = seconds * (1.0 + engine.unshared * (group - 1.0))
+    if not engine.vector_share:
+        return seconds
+    flop = 4.0 * heads * head_dim * engine.beams * (1.0 if value_bytes >= 2.0 else 2.0)
+    peak = chip.peaks.get("fp32", chip.flop_per_s("bf16"))
+    together = (engine.grouped_least <= group) & (group <= engine.grouped_most)
+    if engine.beams > 1.0:
+        together = engine.grouped_beams
+        fetched = 2.0 * kv_heads * head_dim * value_bytes * engine.beams
+        seconds = np.maximum(seconds, fetched / (_L2_BYTES * chip.sm_count * chip.boost_hz))
+    return np.maximum(seconds, np.where(together, 0.0, flop / (peak * engine.vector_share)))
 
 
 def experts_extra_s(

@@ -358,13 +358,15 @@ class StepTimes:
         mixer, tp, name = op.mixer, self.grid.tp, self.engine.name
         zero = np.zeros_like(tp)
         if isinstance(mixer, Attention):
-            cost = attention.decode_attention_coefficients(
-                self.chip, rows, np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
-                (mixer.head_dim + mixer.value_head_dim) / 2.0, kv_dtype=self.cache.name,
-                window=mixer.window, engine=name,
+            shape = (
+                np.ceil(mixer.heads / tp), np.maximum(mixer.kv_heads / tp, 1.0),
+                (mixer.head_dim + mixer.value_head_dim) / 2.0,
             )  # fmt: skip
-            each = cost.s_per_token * own_kernels.unshared_reads(
-                self.engine, mixer.heads, mixer.kv_heads
+            cost = attention.decode_attention_coefficients(
+                self.chip, rows, *shape, kv_dtype=self.cache.name, window=mixer.window, engine=name
+            )
+            each = own_kernels.cached_token_s(
+                self.engine, self.chip, cost.s_per_token, *shape, self.cache.value_bytes
             )
             return _windowed(cost.base_s, each, bool(mixer.window), zero)
         if isinstance(mixer, LatentAttention):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenmill.catalog import load
 from tokenmill.evidence.serving.setups import Setup
 
-__all__ = ["drawn"]
+__all__ = ["drawn", "variation"]
 
 Ints = NDArray[np.int32]
 
@@ -40,6 +40,14 @@ def _lengths(
     return np.maximum(np.round(values), 1.0).astype(np.int32)
 
 
+def variation(shape: str, side: str) -> float:
+    """Squared coefficient of variation of a data set's lengths; 0 where they are fixed."""
+    if shape == "fixed":
+        return 0.0
+    known = load.calibration("dataset-lengths").figures
+    return known.get(f"{shape}/{side}_variation", known[f"other/{side}_variation"]).value
+
+
 _POINTS = 512
 _ROUNDS = 6
 
@@ -51,9 +59,8 @@ def _spread(shape: str, side: str, mean: float) -> NDArray[np.float64]:
     Clients leave out longer samples, so the law ends there; its mean is the one asked for.
     """
     known = load.calibration("dataset-lengths").figures
-    figure = known.get(f"{shape}/{side}_variation", known[f"other/{side}_variation"])
     longest = known.get(f"{shape}/longest", known["other/longest"]).value
-    sigma = float(np.sqrt(np.log1p(figure.value)))
+    sigma = float(np.sqrt(np.log1p(variation(shape, side))))
     normal = NormalDist()
     even = (np.arange(_POINTS) + 0.5) / _POINTS
     values = np.exp(sigma * np.array([normal.inv_cdf(float(p)) for p in even]))

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenmill.evidence.serving.lengths import drawn
+from tokenmill.evidence.serving.lengths import drawn, variation
 from tokenmill.evidence.serving.setups import Draft, Setup, room
 from tokenmill.placement import memory
 from tokenmill.placement.layout import Layout, refusal
+from tokenmill.placement.stages import slowed, uneven_stages
 from tokenmill.placement.table import StepTable, step_table
 from tokenmill.simulator.play import Run, play
 from tokenmill.simulator.played import Gaps, Played
@@ -75,7 +76,8 @@ class Replay:
 
 def _table(setup: Setup, layout: Layout) -> StepTable:
     """The step table of an instance: kernels, kept for other loads, and the engine's host times."""
-    case, engine = setup.case, setup.case.engine
+    case, engine, demand = setup.case, setup.case.engine, setup.demand
+    users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
     tokens, sequences = _limits(setup, layout)
     size = 1 << (tokens - 1).bit_length()  # one table for loads whose budgets differ a little
     bare = replace(
@@ -91,10 +93,15 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
             max_sequences=sequences, coarse=True,
         )  # fmt: skip
         _TABLES[key] = found
+    if layout.pp > 1 and not setup.prefill_gpus:
+        uneven = uneven_stages(
+            case.times((layout,)), users, demand.prompt_mean, demand.output_mean,
+            variation(setup.shape, "prompt"),
+        )  # fmt: skip
+        found = slowed(found, uneven)
     counts = np.arange(len(found.sequence_s)) / np.sqrt(layout.dp)
     host = engine.host_step_s + engine.host_sequence_s * counts
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
-    users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
     alone = int(users) * (1 + setup.draft.tokens) + 1
     times = case.times((layout,))
     floor_s = times.prefill_floor_s * (1.0 + _DRAFTED * (setup.draft.tokens > 0))

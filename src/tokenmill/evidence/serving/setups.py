@@ -11,7 +11,7 @@ from functools import lru_cache
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.hardware import platform_named
+from tokenmill.evidence.hardware import as_noted, platform_named
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.serving.clients import Client, client_of, engine_named, version_of
 from tokenmill.placement import memory
@@ -192,11 +192,11 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     Parameters: point; tune, what to change in its engine.
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
-    where = platform_named(point.text("gpu"))
+    where = platform_named(as_noted(point.text("gpu"), point.text("note")))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
-    runs_on = replace(runs_on, host_step_s=runs_on.host_step_s + client.step_s)
+    runs_on = replace(runs_on, host_step_s=runs_on.host_step_s + client.step_s, beams=client.beams)
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = model.native_dtype or "bf16"
@@ -217,7 +217,9 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
     layout, replicas = _layout_of(point, gpus, runs_on.name in _BY_LAYERS)
-    weights = _fitting(Case(where, model, arch, weights, cache, runs_on), layout)
+    # where no degree is stated, a model may have been split over all GPUs
+    widest = layout if point.text("tp") or layout.pp > 1 else Layout(gpus)
+    weights = _fitting(Case(where, model, arch, weights, cache, runs_on), widest)
     where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
     case = Case(where, model, arch, weights, cache, runs_on)
     shape = point.text("length_shape", "fixed")
