@@ -38,6 +38,9 @@ _EXPONENTIALS_PER_CLOCK = 16.0  # of one multiprocessor, CUDA programming guide,
 _BLOCKS = 128.0  # thread blocks that half fill a memory pipe
 _MLA_HEADS = 64.0  # heads that share one block of latent decode attention
 _WIDTH = 128.0  # head width that thread blocks are made for
+_SPLIT = 256.0  # cached tokens of a sequence from which on several blocks share it
+_NARROW = 0.15  # share of a decode kernel's fixed time that goes with the width of heads below 128
+_CONTEXT = 2048.0  # tokens of a sequence where its context is not known: serving's usual
 
 
 class DecodeCost(NamedTuple):
@@ -70,10 +73,13 @@ def _cache_bytes(kv_dtype: str) -> float:
 
 
 def _decode(
-    chip: Chip, c: Decode, batch: Any, blocks: Any, token_bytes: Any, token_flop: Any
+    chip: Chip, c: Decode, batch: Any, blocks: Any, token_bytes: Any, token_flop: Any,
+    context: Any, launched: Any = 1.0,
 ) -> DecodeCost:  # fmt: skip
     waves = np.maximum(blocks / chip.sm_count - c.hidden_waves, 0.0)
-    base_s = (c.launch_clocks + c.block_clocks * waves) / chip.boost_hz
+    tokens = np.square(np.asarray(context, float))
+    launch = c.launch_clocks * launched + c.combine_clocks * tokens / (tokens + _SPLIT**2)
+    base_s = (launch + c.block_clocks * waves) / chip.boost_hz
     ramp = 1.0 + c.ramp / (1.0 + blocks / _BLOCKS)
     bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     memory_s = token_bytes / bandwidth * ramp
@@ -85,13 +91,14 @@ def _decode(
 
 def decode_attention_coefficients(
     chip: Chip, batch: Any, heads: Any, kv_heads: Any, head_dim: Any, kv_dtype: str = "bf16",
-    window: Any = 0, engine: str = "any",
+    window: Any = 0, engine: str = "any", context: Any = _CONTEXT,
 ) -> DecodeCost:  # fmt: skip
     """Decode attention of one layer as (base_s, s_per_token), exact for a constant batch.
 
     Parameters: chip; batch [sequences]; heads, kv_heads on this GPU; head_dim [values];
-    kv_dtype of the cache; window [tokens, 0 = none]; engine. The cost per token counts tokens
-    that are read: with a window, min(context, window) of each sequence.
+    kv_dtype of the cache; window [tokens, 0 = none]; engine; context [tokens of a sequence],
+    which says whether blocks share it. The cost per token counts tokens that are read:
+    with a window, min(context, window) of each sequence.
     Returns: DecodeCost [s, s per token].
     Raises: NoCalibration, NoPeak.
     """
@@ -102,9 +109,11 @@ def decode_attention_coefficients(
     weight = np.where(group > 1.0, 1.0 + c.group * group / 8.0, c.single)
     weight = weight * np.where(np.asarray(window) > 0, group**c.unpacked, 1.0)
     batch = np.asarray(batch, float)
-    blocks = batch * kv_heads * np.maximum(head_dim / _WIDTH, 1.0) * weight
+    width = head_dim / _WIDTH
+    blocks = batch * kv_heads * (1.0 + np.maximum(width, 1.0)) / 2.0 * weight
     token_bytes = 2.0 * kv_heads * head_dim * _cache_bytes(kv_dtype)
-    return _decode(chip, c, batch, blocks, token_bytes, 4.0 * heads * head_dim)
+    launched = 1.0 - _NARROW * (1.0 - np.minimum(width, 1.0))
+    return _decode(chip, c, batch, blocks, token_bytes, 4.0 * heads * head_dim, context, launched)
 
 
 def decode_attention_s(
@@ -118,10 +127,10 @@ def decode_attention_s(
     `decode_attention_coefficients`.
     Returns: seconds [s].
     """
-    cost = decode_attention_coefficients(
-        chip, batch, heads, kv_heads, head_dim, kv_dtype, window, engine
-    )
     read, window = np.asarray(context_tokens, float), np.asarray(window, float)
+    cost = decode_attention_coefficients(
+        chip, batch, heads, kv_heads, head_dim, kv_dtype, window, engine, read / batch
+    )
     reach = np.where(window > 0, np.asarray(batch, float) * window, np.inf)
     read = np.minimum(read, reach)
     result: Array = cost.base_s + cost.s_per_token * read
@@ -220,12 +229,12 @@ def encoder_attention_s(
 
 def mla_decode_coefficients(
     chip: Chip, batch: Any, heads: Any, latent_dim: float = 512.0, rope_dim: float = 64.0,
-    kv_dtype: str = "bf16", engine: str = "any",
+    kv_dtype: str = "bf16", engine: str = "any", context: Any = _CONTEXT,
 ) -> DecodeCost:  # fmt: skip
     """Absorbed latent decode attention of one layer as (base_s, s_per_token).
 
     Parameters: chip; batch [sequences]; heads on this GPU; latent_dim, rope_dim [values per
-    cached token]; kv_dtype; engine.
+    cached token]; kv_dtype; engine; context as in `decode_attention_coefficients`.
     Returns: DecodeCost [s, s per token].
     """
     c: Decode = chip.pick("mla_decode", kv_dtype, engine)
@@ -233,7 +242,7 @@ def mla_decode_coefficients(
     blocks = batch * np.maximum(heads / _MLA_HEADS, 1.0)
     token_bytes = (latent_dim + rope_dim) * _cache_bytes(kv_dtype)
     token_flop = 2.0 * np.maximum(heads, 16.0) * (2.0 * latent_dim + rope_dim)
-    return _decode(chip, c, batch, blocks, token_bytes, token_flop)
+    return _decode(chip, c, batch, blocks, token_bytes, token_flop, context)
 
 
 def mla_decode_s(
@@ -246,8 +255,11 @@ def mla_decode_s(
     `mla_decode_coefficients`.
     Returns: seconds [s].
     """
-    cost = mla_decode_coefficients(chip, batch, heads, latent_dim, rope_dim, kv_dtype, engine)
-    result: Array = cost.base_s + cost.s_per_token * np.asarray(context_tokens, float)
+    read = np.asarray(context_tokens, float)
+    cost = mla_decode_coefficients(
+        chip, batch, heads, latent_dim, rope_dim, kv_dtype, engine, read / batch
+    )
+    result: Array = cost.base_s + cost.s_per_token * read
     return result
 
 

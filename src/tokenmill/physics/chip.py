@@ -50,6 +50,7 @@ class Decode:
     """Constants of attention with one query per sequence."""
 
     launch_clocks: float
+    combine_clocks: float  # adding up the parts of a sequence that several blocks read
     memory_efficiency: float
     sm_bytes_per_clock: float  # that one multiprocessor can stream
     compute_efficiency: float

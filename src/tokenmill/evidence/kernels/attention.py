@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 _DECODE = {
     "launch_clocks": (2e3, 2e4, 1e5),
+    "combine_clocks": (10.0, 3e3, 3e4),
     "memory_efficiency": (0.1, 0.9, 1.0),
     "sm_bytes_per_clock": (1.0, 30.0, 300.0),
     "compute_efficiency": (0.05, 0.6, 1.0),
