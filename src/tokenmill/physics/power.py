@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenmill.errors import InputError, NoCalibration
 
 __all__ = [
-    "Node", "PowerConstants", "at_temperature", "capped", "clock", "constants",
+    "Node", "PowerConstants", "at_clock", "at_temperature", "capped", "clock", "constants",
     "demand_w", "drawn_w", "family", "memory_key", "node_w", "step_joules",
 ]  # fmt: skip
 
@@ -203,10 +203,24 @@ def clock(chip: PowerConstants, full_w: Any, cap_w: Any) -> Array:
     above = np.maximum(full - static_w, 1e-9)
     share = np.clip((cap - static_w) / above, 0.0, 1.0)
     f = np.linspace(0.0, 1.0, 257)
-    rise = np.clip((f - chip.knee) / (1.0 - chip.knee), 0.0, 1.0)
-    voltage = chip.voltage_floor + (1.0 - chip.voltage_floor) * rise
-    found: Array = np.maximum(np.interp(share, f * voltage**2, f), _LEAST_CLOCK)
+    found: Array = np.maximum(np.interp(share, _switching(chip, f), f), _LEAST_CLOCK)
     return found
+
+
+def _switching(chip: PowerConstants, clock_share: Array) -> Array:
+    """Switching power at a share of the full clock, over that at full clock: f V²."""
+    rise = np.clip((clock_share - chip.knee) / (1.0 - chip.knee), 0.0, 1.0)
+    voltage = chip.voltage_floor + (1.0 - chip.voltage_floor) * rise
+    share: Array = clock_share * voltage**2
+    return share
+
+
+def at_clock(chip: PowerConstants, full_w: Any, clock_share: Any) -> Array:
+    """Power at a share of the full clock [W] of work that draws full_w [W] at all of it."""
+    full, share = np.asarray(full_w, dtype=float), np.asarray(clock_share, dtype=float)
+    static_w = np.minimum(chip.static_share * chip.idle_w, full)
+    watts: Array = static_w + (full - static_w) * _switching(chip, share)
+    return watts
 
 
 def capped(

@@ -18,8 +18,8 @@ from tokenmill.evidence.calibration import Constant, Origin, render
 from tokenmill.evidence.gauss_newton import minimise
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.power.jobs_rows import OTHER, RECORD, JobRow, is_language, job_row
-from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
-from tokenmill.physics.power import PowerConstants, drawn_w
+from tokenmill.physics.jobs import Job, batch_seconds, peak, run_batch
+from tokenmill.physics.power import PowerConstants
 from tokenmill.placement.platform import Platform, platform
 
 __all__ = [
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 FANS, SUPPLY = 0.08, 0.94  # of machines cooled by air
 _READ = "2026-11-28"
 _BATCH = 64.0  # of rows that state none: the host no longer shows
+# Kernels of training above and below their mean demand: of 0, 0.4 and 0.6 what runs under caps show
+_SWING = 0.4
 
 # FLOP of a forward pass of one sample, as published or by the arithmetic of the network; training
 # takes three times as much. A fit may not go below them.
@@ -114,24 +116,23 @@ class _Columns:
         self.batch = np.array([_BATCH if way == "infer" else m.row.batch for m in rows])
         self.rate = np.array([m.samples_per_s / m.row.gpus for m in rows])
         self.watts = np.array([m.watts for m in rows])
-        self.idle_w = np.array([m.power.idle_w for m in rows])
-        self.limit_w = np.array([m.power.limit_w for m in rows])
+        self.cap_w = np.array([np.inf if np.isnan(m.cap_w) else m.cap_w for m in rows])
+        self.gpu = np.array([m.row.gpu for m in rows])
+        self.chips = {m.row.gpu: m.power for m in rows}
 
     def predict(self, job: Job) -> Array:
-        """Samples/s of a GPU."""
+        """Samples/s of a GPU without a cap."""
         return self.batch / batch_seconds(job, self.batch, self.flop_per_s, self.bytes_per_s)[0]
 
-    def draw(self, job: Job, chips: Sequence[PowerConstants]) -> Array:
-        """Watts of a GPU."""
-        step_s, gpu_s = batch_seconds(job, self.batch, self.flop_per_s, self.bytes_per_s)
-        asked = wanted_w(job, gpu_s / step_s, self.idle_w, self.limit_w)
-        return np.array([float(drawn_w(c, w)) for c, w in zip(chips, asked, strict=True)])
-
-
-def _positive(
-    predict: Callable[[Array], Array], measured: Array, start: Array, low: Array, high: Array
-) -> Array:
-    return minimise(predict, measured, np.ones(measured.size), start, low, high, rounds=20).point
+    def run(self, job: Job) -> tuple[Array, Array]:
+        """Samples/s and watts of a GPU under the caps of the rows."""
+        step_s, watts = np.zeros_like(self.batch), np.zeros_like(self.batch)
+        for gpu, chip in self.chips.items():
+            at = self.gpu == gpu
+            step_s[at], watts[at] = run_batch(
+                job, self.batch[at], self.flop_per_s[at], self.bytes_per_s[at], chip, self.cap_w[at]
+            )
+        return self.batch / step_s, watts
 
 
 def _fit_rate(rows: Sequence[Measured], way: str, forward: float) -> Job:
@@ -150,19 +151,49 @@ def _fit_rate(rows: Sequence[Measured], way: str, forward: float) -> Job:
     def job(x: Array) -> Job:
         return Job(float(x[0]), float(x[1]), 0.0, *(float(v) for v in x[2:]))
 
-    return job(_positive(
-        lambda x: at.predict(job(x)), at.rate, start[:free], low[:free], high[:free]
-    ))  # fmt: skip
+    best = minimise(lambda x: at.predict(job(x)), at.rate, np.ones(at.rate.size), start[:free],
+                    low[:free], high[:free], rounds=20)  # fmt: skip
+    return job(best.point)
 
 
 def _fit_draw(rows: Sequence[Measured], way: str, job: Job) -> Job:
     """Load of a job, and what is drawn while the host is waited for, from watts of GPUs."""
-    at, chips = _Columns(rows, way), [m.power for m in rows]
-    found = _positive(
-        lambda x: at.draw(replace(job, load=float(x[0]), waiting=float(x[1])), chips), at.watts,
-        np.array([0.7, 0.3]), np.array([0.003, 0.01]), np.array([3.0, 1.0]),
+    at = _Columns(rows, way)
+    best = minimise(
+        lambda x: at.run(replace(job, load=float(x[0]), waiting=float(x[1])))[1], at.watts,
+        np.ones(at.watts.size), np.array([0.7, 0.3]), np.array([0.003, 0.01]),
+        np.array([3.0, 1.0]), rounds=20,
     )  # fmt: skip
-    return replace(job, load=float(found[0]), waiting=float(found[1]))
+    return replace(job, load=float(best.point[0]), waiting=float(best.point[1]))
+
+
+def _fit_whole(rows: Sequence[Measured], way: str, rough: Job, forward: float) -> Job:
+    """A job from rates and watts together, at every cap: the watts tell how long kernels wait.
+
+    Started with a host that waits and with one that hardly does: valleys lie apart.
+    """
+    at = _Columns(rows, way)
+    measured = np.concatenate([at.rate, at.watts])
+    sizes = [float(np.median(rate / at.rate)) for rate in (at.flop_per_s, at.bytes_per_s)]
+    least = 3.0 * forward
+    low = np.array([max(least, 1e-3 * sizes[0]), 1e-3 * sizes[1], 1e-5, 1e-9, 3e-3, 1e-2])
+    high = np.array([2.0 * max(sizes[0], 2.0 * least), 2.0 * sizes[1], 5.0, 0.1, 3.0, 1.0])
+    sample_s = float(np.median(1.0 / at.rate))
+
+    def job(x: Array) -> Job:
+        flop, size, host_s, host_sample_s, load, waiting = x.tolist()
+        return Job(flop, size, load, host_s, host_sample_s, waiting, _SWING)
+
+    found = []
+    for host_share in (1e-6, 0.3):
+        for load in (0.6, 0.9):
+            start = np.array([rough.flop, rough.memory_bytes, rough.host_s, host_share * sample_s,
+                              load, 0.3])  # fmt: skip
+            found.append(minimise(
+                lambda x: np.concatenate(at.run(job(x))), measured, np.ones(measured.size),
+                np.clip(start, low, high), low, high, rounds=15, cycles=1,
+            ))  # fmt: skip
+    return job(min(found, key=lambda one: one.loss).point)
 
 
 def fit_jobs(rows: Sequence[Measured]) -> tuple[dict[str, Job], dict[str, float]]:
@@ -180,7 +211,10 @@ def fit_jobs(rows: Sequence[Measured]) -> tuple[dict[str, Job], dict[str, float]
         if not timed or (way == "infer" and is_language(name)):
             continue
         jobs[key] = _fit_rate(timed, way, forward)
-        if way != "infer":
+        if way == "train":
+            whole = [m for m in mine if np.isfinite(m.samples_per_s) and np.isfinite(m.watts)]
+            jobs[key] = _fit_whole(whole, way, jobs[key], forward)
+        elif way == "half":
             jobs[key] = _fit_draw([m for m in timed if np.isfinite(m.watts)], way, jobs[key])
         for mode in ("server", "singlestream"):
             other = [m for m in mine if m.row.mode == mode and np.isfinite(m.samples_per_s)]
@@ -214,7 +248,10 @@ def _fit_loads(
         return inside * (1.0 + FANS) / SUPPLY
 
     start = np.array([0.5] * len(names) + [800.0] * len(kinds))
-    found = _positive(predict, np.array([m.watts for m in mine]), start, start * 0.1, start * 3.0)
+    watts = np.array([m.watts for m in mine])
+    found = minimise(
+        predict, watts, np.ones(watts.size), start, start * 0.1, start * 3.0, rounds=20
+    ).point
     for name, load in zip(names, found, strict=False):
         jobs[name] = replace(jobs.get(name, Job(0.0, 0.0, 0.0)), load=float(load))
     shared |= {f"{kind}/host": float(w) for kind, w in zip(kinds, found[len(names) :], strict=True)}
@@ -247,8 +284,10 @@ def _nodes(
         inside: Array = 8.0 * each + host_w
         return inside * (1.0 + FANS) / SUPPLY
 
-    found = _positive(predict, watts, np.array([0.85, 0.05]), np.array([0.4, 1e-3]),
-                      np.array([1.1, 0.5]))  # fmt: skip
+    found = minimise(
+        predict, watts, np.ones(watts.size), np.array([0.85, 0.05]), np.array([0.4, 1e-3]),
+        np.array([1.1, 0.5]), rounds=20,
+    ).point  # fmt: skip
     return float(found[0]), float(found[1])
 
 
@@ -292,6 +331,9 @@ def files(
         mine = [value for key, value in modes.items() if key.endswith(mode)]
         cells[f"{OTHER}/infer/{mode}"] = Constant(
             float(np.median(mine)), min(mine), max(mine), "", "others")  # fmt: skip
+    cells["swing"] = Constant(
+        _SWING, 0.3, 0.6, "", "fit", "of kernels of training around their mean"
+    )
     cells["nodes/train/load"] = _constant(load, "", "nodes", 0.1)
     cells["nodes/train/fall"] = _constant(fall, "", "nodes")
     cells["max_q/load"] = Constant(0.75, 0.6, 0.9, "", "max_q", "of the usual draw above idle")

@@ -81,9 +81,10 @@ def job_of(row: JobRow) -> Job | None:
     def value(part: str) -> float:
         return figures[f"{key}/{part}"].value if f"{key}/{part}" in figures else 0.0
 
+    swing = figures["swing"].value if row.way == "train" and "swing" in figures else 0.0
     return Job(
         value("flop"), value("byte"), load_of(row), value("host"), value("host_sample"),
-        value("waiting"),
+        value("waiting"), swing,
     )  # fmt: skip
 
 

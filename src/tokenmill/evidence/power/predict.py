@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.power.jobs_fit import host_size, machine_of, spread_nodes
@@ -26,7 +24,7 @@ from tokenmill.evidence.power.jobs_rows import (
 )
 from tokenmill.evidence.power.language import is_talk, offline_rate, talk
 from tokenmill.evidence.power.runs import machines_of, seconds_of
-from tokenmill.physics.jobs import Job, batch_seconds, peak, wanted_w
+from tokenmill.physics.jobs import Job, batch_seconds, peak, run_batch
 from tokenmill.physics.power import Node, capped, drawn_w, node_w
 from tokenmill.placement.platform import Platform, constants, platform
 
@@ -99,46 +97,51 @@ def _language(point: Point, where: Platform) -> _Work:
 def _job(point: Point, where: Platform) -> _Work:
     row, chip = job_row(point), where.power
     job = job_of(row)
-    rates: dict[str, float] = {}
-    busy = 1.0
-    if job is not None:
-        busy, rate = _rate(row, job, where)
-        rates["sample"] = rate * row.gpus
-    asked = chip.idle_w + busy * load_of(row) * (chip.limit_w - chip.idle_w)
-    if job is not None and row.way != "infer":
-        asked = float(wanted_w(job, busy, chip.idle_w, chip.limit_w))
-    slow, each = 1.0, float(drawn_w(chip, asked))
-    if row.way == "infer":  # loads on record are those of settings for efficiency
-        each = asked if row.max_q else _full(asked, where)
-        slow = 1.0 if row.max_q else constant("max_q/rate")
-        if is_language(row.job):
-            rates |= _answers(point)
     cap_w = point.number("power_cap_w", chip.limit_w)
-    if cap_w < chip.limit_w:
-        lost, drawn = capped(chip, asked, cap_w, min(busy, 1.0))
-        slow, each = slow * float(lost), float(drawn)
-    rates = {unit: rate / slow for unit, rate in rates.items()}
+    rates: dict[str, float] = {}
+    if row.way == "infer":
+        each = _inferring(row, where)
+        rates = _inferred(point, row, job, where)
+    elif job is not None:
+        step_s, watts = run_batch(job, row.batch, *_sheet(row, where), chip, cap_w)
+        each = float(watts)
+        rates["sample"] = row.batch / float(step_s) * row.gpus
+    else:
+        asked = chip.idle_w + load_of(row) * (chip.limit_w - chip.idle_w)
+        each = float(drawn_w(chip, asked))
+    if (row.way == "infer" or job is None) and cap_w < chip.limit_w:
+        lost, watts = capped(chip, each, cap_w)
+        each, rates = float(watts), {unit: rate / float(lost) for unit, rate in rates.items()}
     samples = samples_of(row.dataset)
     if samples and "sample" in rates:
         rates["epoch"] = rates["sample"] / samples
     return _Work(each * row.gpus, rates)
 
 
-def _rate(row: JobRow, job: Job, where: Platform) -> tuple[float, float]:
-    """(share of the time that kernels run, samples/s) of one GPU."""
-    batch = _BATCH if row.way == "infer" else row.batch
-    chip = where.chip
-    step_s, gpu_s = batch_seconds(
-        job, batch, peak(chip.peaks, row.way, where.name), chip.memory_bytes_per_s
-    )
-    return float(np.minimum(gpu_s / step_s, 1.0)), batch / float(step_s) * share_of(row)
-
-
-def _full(asked_w: float, where: Platform) -> float:
-    """Draw of a card at full clocks from that at settings for efficiency [W]."""
+def _inferring(row: JobRow, where: Platform) -> float:
+    """Draw of a card that infers [W]; loads on record are those of settings for efficiency."""
     chip = where.power
-    wanted = chip.idle_w + (asked_w - chip.idle_w) / constant("max_q/load")
-    return float(drawn_w(chip, wanted))
+    room_w = load_of(row) * (chip.limit_w - chip.idle_w)
+    if row.max_q:
+        return chip.idle_w + room_w
+    return float(drawn_w(chip, chip.idle_w + room_w / constant("max_q/load")))
+
+
+def _inferred(point: Point, row: JobRow, job: Job | None, where: Platform) -> dict[str, float]:
+    """Rates of inference of all GPUs; those on record are of settings for efficiency."""
+    if is_language(row.job):
+        return _answers(point)
+    if job is None:
+        return {}
+    step_s = batch_seconds(job, _BATCH, *_sheet(row, where))[0]
+    pace = share_of(row) / (1.0 if row.max_q else constant("max_q/rate"))
+    return {"sample": _BATCH / float(step_s) * pace * row.gpus}
+
+
+def _sheet(row: JobRow, where: Platform) -> tuple[float, float]:
+    """(FLOP/s in the number format of a row's way, memory B/s) of a card as sold."""
+    chip = where.chip
+    return peak(chip.peaks, row.way, where.name), chip.memory_bytes_per_s
 
 
 def _answers(point: Point) -> dict[str, float]:
