@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tokenmill.errors import BadRecord, Unsupported
 from tokenmill.evidence.points import Point, Table
 
-__all__ = ["FAMILIES", "Family", "family_named", "family_of", "misspelt"]
+__all__ = ["FAMILIES", "Family", "Predict", "family_named", "family_of", "misspelt"]
 
 Predict = Callable[[Point], Mapping[str, float]]
 

@@ -1,58 +1,61 @@
 """Serving rows as if their GPU, model or publication had never been measured.
 
-The constants of an engine's line are fitted on all rows but those of one group, and the group is
-predicted by them; what is fitted elsewhere (kernels, networks) stays. One pass takes minutes.
+The constants of an engine's line are fitted without the rows of a group, and the group is
+predicted by them; what is fitted elsewhere (kernels, networks, habits of clients) stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tokenmill.errors import TokenmillError
+from tokenmill.evidence.family import Predict, family_named
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.serving.fit import Row, fit_line, lines_of, rows_of, thinned, tuned
+from tokenmill.evidence.score import Score, score_points
+from tokenmill.evidence.serving.fit import KEYS, left_out, lines_of, rows_of, tuned
 from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.evidence.serving.setups import setup_of
+from tokenmill.placement.engines import Engine
 
 __all__ = ["GROUPS", "held_out"]
 
 GROUPS = ("gpu", "model", "publication")
-_MOST_ROWS = 100  # of a fit
-_ROUNDS = 2
+
+Constants = Mapping[tuple[str, str], Mapping[str, float]]  # by kind of group and its name
 
 
-def held_out(points: Sequence[Point], by: str) -> Iterator[tuple[Point, Mapping[str, float]]]:
-    """Each point with its predictions by constants that were fitted without its group.
-
-    Parameters: points; by, one of `GROUPS`.
-    Returns: points in the order of their lines and groups; no metrics where a row cannot be
-    predicted.
-    """
-    rows = lines_of(rows_of(points))
-    for line, group in _groups(points, by).items():
-        name, label = line
-        rest = [row for row in rows.get(name, []) if row.group(by) != label]
-        constants = _fit(thinned(rest, _MOST_ROWS), group[0]) if rest else {}
-        tune = tuned(np.array(list(constants.values())), list(constants))
-        for point in group:
-            try:
-                yield point, predict_serving(point, tune)
-            except TokenmillError:
-                yield point, {}
+def held_out(points: Sequence[Point], kinds: Sequence[str] = GROUPS) -> Iterator[tuple[str, Score]]:
+    """(kind of group, score of all points, each by constants fitted without its group)."""
+    constants: dict[str, Constants] = {}
+    for line, rows in lines_of(rows_of(points)).items():
+        start = setup_of(rows[0].point).case.engine
+        constants[line] = left_out(rows, start, _on_record(start), kinds)
+    lines = _lines(points)
+    for kind in kinds:
+        family = replace(family_named("serving"), predict=_predict(constants, lines, kind))
+        yield kind, score_points(points, family)
 
 
-def _groups(points: Sequence[Point], by: str) -> dict[tuple[str, str], list[Point]]:
-    groups: dict[tuple[str, str], list[Point]] = {}
+def _predict(constants: Mapping[str, Constants], lines: Mapping[str, str], kind: str) -> Predict:
+    def predict(point: Point) -> Mapping[str, float]:
+        found = constants.get(lines[point.id], {}).get((kind, point.text(kind)), {})
+        return predict_serving(point, tuned(np.array(list(found.values())), list(found)))
+
+    return predict
+
+
+def _on_record(engine: Engine) -> dict[str, float]:
+    return {key: getattr(engine, field) for key, (field, *_) in KEYS.items()}
+
+
+def _lines(points: Sequence[Point]) -> dict[str, str]:
+    found = {}
     for point in points:
         try:
-            line = setup_of(point).case.engine.record.slug
+            found[point.id] = setup_of(point).case.engine.record.slug
         except TokenmillError:
-            line = ""
-        groups.setdefault((line, point.text(by)), []).append(point)
-    return groups
-
-
-def _fit(rows: Sequence[Row], one: Point) -> dict[str, float]:
-    return fit_line(rows, setup_of(one).case.engine, rounds=_ROUNDS)
+            found[point.id] = ""
+    return found

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmill.evidence.family import FAMILIES, Family
+from tokenmill.evidence.held_out import held_out
 from tokenmill.evidence.interval_fit import interval_file
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.residuals import as_relatives, residuals_of
+from tokenmill.evidence.residuals import Residuals, as_relatives, residuals_of
 from tokenmill.evidence.score import score_points
 
-__all__ = ["files", "points_of"]
+__all__ = ["files", "points_of", "without_gpu"]
 
 _LEAST = 20  # residuals of a family
+_REFITTED = "serving"  # fitted anew without each GPU
 _OWN = "media"  # its fit writes bands of its own, from refits without each group
 
 
@@ -22,6 +25,12 @@ def points_of(family: Family, measurements: Path) -> list[Point]:
     for path in sorted(measurements.glob(f"{family.name}*.csv")):
         found += read_points(path)
     return found
+
+
+def without_gpu(points: Sequence[Point]) -> Residuals:
+    """Residuals of serving rows by engines that were fitted without the rows of their GPU."""
+    ((_, score),) = held_out(points, ("gpu",))
+    return residuals_of(score.scored)
 
 
 def files(measurements: Path) -> tuple[dict[str, str], list[str]]:
@@ -35,7 +44,8 @@ def files(measurements: Path) -> tuple[dict[str, str], list[str]]:
         if rows.log.size < _LEAST:
             continue
         far = as_relatives(points, family)
-        texts[f"interval-{family.name}"] = interval_file(family.name, rows, far)
+        apart = without_gpu(points) if family.name == _REFITTED else None
+        texts[f"interval-{family.name}"] = interval_file(family.name, rows, far, apart)
         told.append(
             f"{family.name}: {rows.log.size} residuals of {len(points)} rows, "
             f"{far.log.size} with another architecture's constants"

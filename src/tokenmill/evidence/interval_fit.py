@@ -106,10 +106,11 @@ def _groupings(rows: Residuals, near: Distance) -> tuple[Names, ...]:
     return rows.gpu, rows.model
 
 
-def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
+def cells(rows: Residuals, far: Residuals, apart: Residuals | None = None) -> dict[str, Cell]:
     """Bands by "quantity/condition/distance" and "quantity/distance".
 
-    Parameters: rows, residuals of a family; far, those of predictions by another architecture.
+    Parameters: rows, residuals of a family; far, those of predictions by another architecture;
+    apart, those of predictions by constants that were fitted without the row's GPU, if known.
     """
     found: dict[str, Cell] = {}
     for quantity in sorted(set(rows.quantity.tolist())):
@@ -124,13 +125,25 @@ def cells(rows: Residuals, far: Residuals) -> dict[str, Cell]:
             if part.log.size >= _LEAST_ROWS and many:
                 names[f"{quantity}/{condition}"] = part
         for name, part in names.items():
-            found |= {f"{name}/{near}": cell for near, cell in _three(part, factor).items()}
+            other = _like(apart, quantity, name) if apart else None
+            found |= {f"{name}/{near}": cell for near, cell in _three(part, factor, other).items()}
     return found
 
 
-def _three(rows: Residuals, factor: float) -> dict[Distance, Cell]:
+def _like(apart: Residuals, quantity: str, name: str) -> Residuals | None:
+    """The firm residuals of a cell, if there are any."""
+    mine = (apart.quantity == quantity) & (apart.quality != "c")
+    if name != quantity:
+        mine &= apart.condition == name.removeprefix(f"{quantity}/")
+    return apart.where(mine) if mine.any() else None
+
+
+def _three(rows: Residuals, factor: float, apart: Residuals | None) -> dict[Distance, Cell]:
     """The bands of a cell at each distance; farther ones are never narrower."""
     by_source, by_gpu = (_band(rows, _groupings(rows, near)) for near in DISTANCES[:2])
+    if apart:  # each row was foreseen without its GPU: what holds them needs no further level
+        low, middle, high = np.exp(quantiles(apart.log, apart.weight, _TARGET))
+        by_gpu = Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
     wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
     bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
     count = len(np.unique(rows.source))
@@ -151,37 +164,46 @@ def _farther(rows: Residuals, far: Residuals) -> float:
     return float(np.clip(spread[0] / max(spread[1], 1e-6), 1.0, _WIDEST))
 
 
-def held_out(rows: Residuals, far: Residuals) -> dict[str, dict[str, float]]:
+def held_out(
+    rows: Residuals, far: Residuals, apart: Residuals | None = None
+) -> dict[str, dict[str, float]]:
     """Share of rows inside bands made without their group, by kind of group and quantity.
 
     Parameters: as of `cells`. Without the publication the bands of the distance "measured" are
     asked, without the GPU or the model those of "architecture".
     """
-    asked: tuple[tuple[str, Names, Distance], ...] = (
-        ("publication", rows.publication, "measured"), ("gpu", rows.gpu, "architecture"),
-        ("model", rows.model, "architecture"),
+    asked: tuple[tuple[str, Distance], ...] = (
+        ("publication", "measured"), ("gpu", "architecture"), ("model", "architecture"),
     )  # fmt: skip
-    return {name: _held(rows, far, groups, near) for name, groups, near in asked}
+    return {kind: _held(rows, far, apart, kind, near) for kind, near in asked}
 
 
-def _held(rows: Residuals, far: Residuals, groups: Names, near: Distance) -> dict[str, float]:
-    inside = np.full(rows.log.size, np.nan)
+def _held(
+    rows: Residuals, far: Residuals, apart: Residuals | None, kind: str, near: Distance
+) -> dict[str, float]:
+    """Share of rows inside, by quantity; those without their GPU as they were foreseen then."""
+    groups = getattr(rows, kind)
+    asked = apart if apart and kind == "gpu" else rows
+    inside = np.full(asked.log.size, np.nan)
     for name in np.unique(groups):
-        out = groups == name
-        found = cells(rows.where(~out), far.where(far.gpu != name))
-        weak = _weak(rows.where(~out), found)
-        for at in np.flatnonzero(out):
-            parts = str(rows.condition[at]).split("+")
-            keys = [rows.quantity[at] + "/" + "+".join(parts[:n]) for n in range(len(parts), 0, -1)]
-            names = [f"{key}/{near}" for key in (*keys, rows.quantity[at])]
+        others = apart.where(getattr(apart, kind) != name) if apart else None
+        rest = rows.where(groups != name)
+        found = cells(rest, far.where(far.gpu != name), others)
+        weak = _weak(rest, found)
+        for at in np.flatnonzero(getattr(asked, kind) == name):
+            parts = str(asked.condition[at]).split("+")
+            keys = [
+                asked.quantity[at] + "/" + "+".join(parts[:n]) for n in range(len(parts), 0, -1)
+            ]
+            names = [f"{key}/{near}" for key in (*keys, asked.quantity[at])]
             cell = next((found[key] for key in names if key in found), None)
             if cell is not None:
-                band = widened(cell.band, weak) if rows.quality[at] == "c" else cell.band
-                inside[at] = band.low <= np.exp(rows.log[at]) <= band.high
+                band = widened(cell.band, weak) if asked.quality[at] == "c" else cell.band
+                inside[at] = band.low <= np.exp(asked.log[at]) <= band.high
     known = np.isfinite(inside)
     return {
-        str(quantity): float(inside[known & (rows.quantity == quantity)].mean())
-        for quantity in np.unique(rows.quantity[known])
+        str(quantity): float(inside[known & (asked.quantity == quantity)].mean())
+        for quantity in np.unique(asked.quantity[known])
     }
 
 
@@ -232,9 +254,11 @@ def _pairs(values: Floats, group: Names, member: Names) -> tuple[float, float]:
     return products, count
 
 
-def interval_file(name: str, rows: Residuals, far: Residuals) -> str:
-    """The text of interval-NAME.toml."""
-    found = cells(rows, far)
+def interval_file(
+    name: str, rows: Residuals, far: Residuals, apart: Residuals | None = None
+) -> str:
+    """The text of interval-NAME.toml; parameters as of `cells`."""
+    found = cells(rows, far, apart)
     constants = {}
     for key, cell in found.items():
         band = cell.band
@@ -254,8 +278,9 @@ def interval_file(name: str, rows: Residuals, far: Residuals) -> str:
 _RESIDUALS = Origin(
     "measured", "residuals of published measurements, groups left out", _READ,
     note="quantiles at the level that holds 80 % of groups left out: publications of a GPU "
-    "(measured), GPUs (architecture); specification: wider by as much as predictions are worse "
-    "with another architecture's constants",
+    "(measured), GPUs (architecture; engines that serve are fitted anew without them); "
+    "specification: wider by as much as predictions are worse with another architecture's "
+    "constants",
 )  # fmt: skip
 _COUNT = Origin("derived", "rows that were measured", _READ)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenmill.catalog import load
 from tokenmill.evidence.claims import CLAIMS, Claim, Reached, reached
 from tokenmill.evidence.family import FAMILIES
 from tokenmill.evidence.fitting import written
+from tokenmill.evidence.held_out import held_out as unmeasured
 from tokenmill.evidence.interval import distance
 from tokenmill.evidence.interval_files import points_of
 from tokenmill.evidence.interval_fit import held_out
@@ -56,16 +57,20 @@ def scores_of(measurements: Path) -> tuple[list[Score], dict[str, list[Point]]]:
 
 
 def page(
-    scores: Sequence[Score], points: dict[str, list[Point]], left_out: Iterable[LeftOut] = ()
-) -> tuple[str, dict[str, str]]:
+    scores: Sequence[Score], points: dict[str, list[Point]], left_out: Iterable[LeftOut] = (),
+    apart: Mapping[str, Score] | None = None,
+) -> tuple[str, dict[str, str]]:  # fmt: skip
     """(text of the page, drawings by file name).
 
-    Parameters: scores and points of every family; left_out, what fits reach without a group.
+    Parameters: scores and points of every family; left_out, what fits reach without a group;
+    apart, scores of serving rows by engines fitted without their group, by the kind of group.
     """
+    apart = apart or {}
     by_id = {point.id: point for found in points.values() for point in found}
     results = [reached(claim, scores) for claim in CLAIMS]
     results = [one for one in results if one.claim.of(scores)]
-    lines = [_INTRO, *_summary(results), *_held(scores, points), *_fits(left_out)]
+    lines = [_INTRO, *_summary(results), *_unmeasured(scores, apart)]
+    lines += [*_held(scores, points, apart), *_fits(left_out)]
     drawings = {}
     for one in results:
         items = one.claim.of(scores)
@@ -123,7 +128,33 @@ def _summary(results: Sequence[Reached]) -> Iterator[str]:
     yield from _table(("kind", "coverage", *_HEAD, "aim", "met", "weak rows: MAPE"), rows)
 
 
-def _held(scores: Sequence[Score], points: dict[str, list[Point]]) -> Iterator[str]:
+def _unmeasured(scores: Sequence[Score], apart: Mapping[str, Score]) -> Iterator[str]:
+    """Claims about serving, for rows whose group no engine's constants were fitted on."""
+    yield "## Serving, groups left out"
+    yield (
+        "Constants of engines fitted without the GPU, the model or the publication of a row; "
+        "kernels, networks and habits of clients as they are. Median and mean error and the share "
+        "inside the interval, of firm rows."
+    )
+    yield ""
+    asked = [("all rows", [one for one in scores if one.family == "serving"])]
+    asked += [(f"without its {kind}", [score]) for kind, score in apart.items()]
+    rows = []
+    for claim in (claim for claim in CLAIMS if claim.families == ("serving",)):
+        found = (reached(claim, score).firm for _, score in asked)
+        cells = (
+            f"{_percent(x.median_error)} / {_percent(x.mape)}, {x.inside:.0%}" if x else "–"
+            for x in found
+        )  # fmt: skip
+        rows.append((claim.name, *cells))
+    yield from _table(
+        ("kind", *("all rows" if kind == "–" else f"without its {kind}" for kind, _ in asked)), rows
+    )
+
+
+def _held(
+    scores: Sequence[Score], points: dict[str, list[Point]], apart: Mapping[str, Score]
+) -> Iterator[str]:
     """Coverage of intervals that were made without the group they are asked about."""
     yield "## Intervals without the group they are asked about"
     yield (
@@ -136,7 +167,11 @@ def _held(scores: Sequence[Score], points: dict[str, list[Point]]) -> Iterator[s
         found = residuals_of(score.scored)
         if found.log.size < 20:
             continue
-        held = held_out(found, as_relatives(points[family.name], family))
+        without = apart.get("gpu") if family.name == "serving" else None
+        held = held_out(
+            found, as_relatives(points[family.name], family),
+            residuals_of(without.scored) if without else None,
+        )  # fmt: skip
         for quantity in sorted({key for part in held.values() for key in part}):
             cells = [f"{part[quantity]:.0%}" if quantity in part else "–" for part in held.values()]
             rows.append((f"{family.name}: {quantity}", *cells))
@@ -267,7 +302,8 @@ def main(arguments: Sequence[str]) -> None:
     """Write the page and its drawings. Raises: InputError where a file cannot be written."""
     shared, docs = Path(arguments[0]), Path(arguments[1])
     left_out = (*power_left_out(shared), *collectives_left_out(shared), *kernels_left_out(shared))
-    text, drawings = page(*scores_of(shared / "measurements"), left_out)
+    scores, points = scores_of(shared / "measurements")
+    text, drawings = page(scores, points, left_out, dict(unmeasured(points["serving"])))
     written(docs / "validation.md", text)
     for name, drawing in drawings.items():
         written(docs / "validation" / name, drawing)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.points import Point
+from tokenmill.evidence.serving.descent import Problem, descend, without
 from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.evidence.serving.setups import SINGLE_USER, setup_of
 from tokenmill.placement.engines import Engine
@@ -23,9 +24,9 @@ __all__ = [
     "KEYS",
     "Fitted",
     "Row",
-    "cross_validate",
     "fit_line",
     "fitted",
+    "left_out",
     "lines_of",
     "predicted",
     "rows_of",
@@ -70,8 +71,6 @@ _SAME = (
 # from what was estimated [logs]; how much that counts beside a row's residual.
 _PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
 _SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
-_KNEE = 0.15  # residuals beyond this count linearly: a few odd rows must not bend the rest
-_STEP = 0.05
 _ROUNDS = 5
 _EXPERTS = ("a3b", "8x7b", "8x22b", "a22b")  # ends of names of models with many experts
 _ENDLESS = 1e6  # chunks in flight of an engine that states no bound
@@ -227,103 +226,52 @@ def _own_keys(rows: Sequence[Row], start: Engine, timed: bool) -> tuple[str, ...
     return tuple(key for key in KEYS if key in keys)
 
 
-def fit_line(
-    rows: Sequence[Row], start: Engine, begin: Mapping[str, float] | None = None,
-    rounds: int = _ROUNDS,
-) -> dict[str, float]:  # fmt: skip
-    """Constants of one line.
+def problem_of(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Problem, Array]:
+    """(keys, what is to be solved for them in logarithms, their values on record) of one line.
 
-    Parameters: rows that ran it; start, the engine as it is on record; begin, constants to start
-    from; rounds of descent.
-    Returns: values by key [base units].
+    Parameters: rows that ran it; start, the engine as it is on record.
     """
     keys = _keys(rows, start)
-    usual = np.array([getattr(start, KEYS[key][0]) for key in keys])
-    first = np.array(
-        [(begin or {}).get(key, value) for key, value in zip(keys, usual, strict=True)]
-    )
+    usual = np.log([getattr(start, KEYS[key][0]) for key in keys])
     low, high = (np.log([KEYS[key][place] for key in keys]) for place in (2, 3))
     own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
     spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
     measured = np.log([row.measured for row in rows])
-    trust = np.array([row.trust for row in rows])
 
     def wrong(x: Array) -> Array:
         return np.log(predicted(rows, tuned(np.exp(x), keys))) - measured
 
-    x = _descend(wrong, trust, np.log(first), (low, high), (np.log(usual), spread), rounds)
-    return dict(zip(keys, np.exp(x).tolist(), strict=True))
+    trust = np.array([row.trust for row in rows])
+    return keys, Problem(wrong, trust, low, high, usual, _HELD / spread**2), usual
 
 
-def _descend(
-    wrong: Callable[[Array], Array], trust: Array, x: Array, limits: tuple[Array, Array],
-    prior: tuple[Array, Array], rounds: int,
-) -> Array:  # fmt: skip
-    """Damped Gauss-Newton on log residuals: Huber's loss, and a prior of centre and spread.
+def fit_line(rows: Sequence[Row], start: Engine, rounds: int = _ROUNDS) -> dict[str, float]:
+    """Constants of one line by key [base units].
 
-    Few evaluations: a forward difference for each constant and two trials a round.
-    Reference: Levenberg 1944, Marquardt 1963; Huber 1964.
+    Parameters: as of `problem_of`; rounds of descent.
     """
-    centre, spread = prior
-    x = np.clip(x, *limits)
-    r = wrong(x)
-    known = np.isfinite(r)
-    trust = np.where(known, trust, 0.0) / trust[known].sum()
-    pull = _HELD / spread**2
-
-    def loss(r: Array, x: Array) -> float:
-        size = np.abs(np.nan_to_num(r, nan=3.0))
-        rows = np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)
-        return float(trust @ rows + 0.5 * np.sum(pull * (x - centre) ** 2))
-
-    best, damping = loss(r, x), 0.05
-    for _ in range(rounds):
-        columns = []
-        for place in range(x.size):
-            moved = x.copy()
-            moved[place] += _STEP if x[place] + _STEP <= limits[1][place] else -_STEP
-            columns.append((wrong(moved) - r) / (moved[place] - x[place]))
-        slope = np.nan_to_num(np.stack(columns, axis=1))
-        weight = trust / np.maximum(np.abs(np.nan_to_num(r, nan=3.0)), _KNEE)
-        normal = slope.T @ (slope * weight[:, None]) + np.diag(pull)
-        gradient = slope.T @ (weight * np.nan_to_num(r)) + pull * (x - centre)
-        before = best
-        for _ in range(2):
-            move = -np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-9), gradient)
-            trial = np.clip(x + np.clip(move, -1.5, 1.5), *limits)
-            r_trial = wrong(trial)
-            if (gained := loss(r_trial, trial)) < best:
-                x, r, best, damping = trial, r_trial, gained, damping / 4.0
-                break
-            damping *= 8.0
-        if before - best < 1e-4 * before:
-            break
-    return x
+    keys, problem, usual = problem_of(rows, start)
+    return dict(zip(keys, np.exp(descend(problem, usual, rounds)).tolist(), strict=True))
 
 
-def cross_validate(
-    rows: Sequence[Row], start: Engine, by: str, begin: Mapping[str, float], least: int = 4
-) -> tuple[Array, list[dict[str, float]]]:  # fmt: skip
-    """(predictions of each row without its group, constants of each fit) of one line.
+def left_out(
+    rows: Sequence[Row], start: Engine, values: Mapping[str, float], by: Sequence[str]
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Constants of one line without each group of its rows, by (kind of group, its name).
 
-    Parameters: rows of the line; start; by gpu, model or publication; begin, the constants of
-    all rows; least rows of a group that is left out by itself, smaller ones go out together.
+    Parameters: rows and start, as of `problem_of`; values, the constants of all rows; by, kinds
+    of groups: gpu, model, publication. An engine without any row stays as it is on record.
     """
-    labels = np.array([row.group(by) for row in rows])
-    names, counts = np.unique(labels, return_counts=True)
-    small = set(names[counts < least].tolist())
-    labels = np.array(["others" if name in small else name for name in labels.tolist()])
-    values = np.full(len(rows), np.nan)
-    fits = []
-    for name in sorted(set(labels.tolist())):
-        out = labels == name
-        rest = [row for row, gone in zip(rows, out.tolist(), strict=True) if not gone]
-        # without any row of its line, an engine is as it stood before a fit
-        found = fit_line(rest, start, begin, rounds=2) if rest else {}
-        fits.append(found)
-        mine = [row for row, gone in zip(rows, out.tolist(), strict=True) if gone]
-        values[out] = predicted(mine, tuned(np.array(list(found.values())), list(found)))
-    return values, fits
+    keys, problem, _ = problem_of(rows, start)
+    names = [(kind, name) for kind in by for name in sorted({row.group(kind) for row in rows})]
+    groups = [np.array([row.group(kind) == name for row in rows]) for kind, name in names]
+    x = np.log([values[key] for key in keys])
+    found = without(problem, x, groups)
+    usual = {key: getattr(start, KEYS[key][0]) for key in keys}
+    return {
+        name: usual if gone.all() else dict(zip(keys, np.exp(y).tolist(), strict=True))
+        for name, gone, y in zip(names, groups, found, strict=True)
+    }
 
 
 def fitted(
@@ -331,17 +279,17 @@ def fitted(
 ) -> Fitted:
     """Constants of a line with ranges and the error of rows predicted without their group."""
     values = fit_line(rows, start)
-    folds: list[dict[str, float]] = [values]
-    errors = []
-    measured = np.array([row.measured for row in rows])
-    for group in by:
-        told, fits = cross_validate(rows, start, group, values)
-        folds += [fit for fit in fits if fit]
-        errors.append(np.abs(told / measured - 1.0))
-    wrong = np.nanmean(np.stack(errors), axis=0) if errors else np.array([np.nan])
+    folds = left_out(rows, start, values, by)
+    errors = np.full((len(by), len(rows)), np.nan)
+    for (kind, name), constants in folds.items():
+        out = [place for place, row in enumerate(rows) if row.group(kind) == name]
+        mine = [rows[place] for place in out]
+        told = predicted(mine, tuned(np.array(list(constants.values())), list(constants)))
+        errors[by.index(kind), out] = np.abs(told / [row.measured for row in mine] - 1.0)
+    seen = [values, *folds.values()]
     return Fitted(
         rows[0].line, values,
-        {key: min(fold.get(key, value) for fold in folds) for key, value in values.items()},
-        {key: max(fold.get(key, value) for fold in folds) for key, value in values.items()},
-        len(rows), float(np.nanmedian(wrong)),
+        {key: min(fold[key] for fold in seen) for key in values},
+        {key: max(fold[key] for fold in seen) for key in values},
+        len(rows), float(np.nanmedian(np.nanmean(errors, axis=0))),
     )  # fmt: skip
