@@ -58,7 +58,8 @@ class Engine:
     over their GPUs, over that in others;
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
     on record, of products, of reading weights and of prefill attention; 1 for engines that run
-    the kernels on record. accumulate_bits of its products, 16 where all weights are multiplied in
+    the kernels on record. link_share [1], the same of messages between GPUs.
+    accumulate_bits of its products, 16 where all weights are multiplied in
     16 bits, which trades accuracy for speed. pipelining [1]: how much of a prompt's chunks its
     pipeline stages work on at once, up to in_flight chunks.
     Habits of kernels of its own (`placement.own_kernels`): host_layer_s [s] per layer and step
@@ -88,6 +89,7 @@ class Engine:
     prefill_share: float
     stream_share: float
     attention_share: float
+    link_share: float
     accumulate_bits: int
     pipelining: float
     in_flight: float
@@ -195,6 +197,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         prefill_share=value("prefill_share"),
         stream_share=value("stream_share"),
         attention_share=value("attention_share"),
+        link_share=value("link_share"),
         accumulate_bits=int(value("accumulate_bits", 32.0)),
         pipelining=value("pipelining"),
         in_flight=value("in_flight", 1e9),

@@ -338,6 +338,7 @@ class StepTimes:
         if np.any(stages > 1):
             message = rows * self.arch.hidden * 2.0 / self.grid.tp
             seconds = collective_s(self.fabric, "p2p", message, np.where(stages > 1, 2.0, 1.0))
+            seconds = seconds / self.engine.link_share
             zero = np.zeros_like(seconds)
             # every one of the pp micro-batches crosses every boundary while the next one computes
             yield Part("stage transfer", seconds * stages, zero, zero, message * stages, "link")
@@ -348,6 +349,7 @@ class StepTimes:
             seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=kernels)
         else:
             seconds = collective_s(self.fabric, op, message, ranks)
+        seconds = seconds / self.engine.link_share
         zero = np.zeros_like(seconds)
         return Part(
             name, seconds * count, zero, zero, wire_bytes(op, message, ranks) * count, "link"

@@ -1,8 +1,8 @@
 """A cluster of one's own: how it differs from the catalogue, and how surely that is known.
 
-A few scales (time of arithmetic, of memory, of the host, and power above idle), known from its own
-measurements as a Gaussian of their logarithms. They act on the GPU that was measured; what belongs
-to the host acts on other GPUs under the same engine too.
+A few scales (time of arithmetic, of memory, of the host, of links, and power above idle), known
+from its own measurements as a Gaussian of their logarithms. They act on the GPU that was measured;
+what belongs to the host acts on other GPUs under the same engine too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = ["SCALES", "Cluster", "beside", "read_cluster", "tuned", "write_cluste
 
 Array = NDArray[np.float64]
 
-SCALES = ("compute", "memory", "host", "power")
+SCALES = ("compute", "memory", "host", "link", "power")
+_TIMES = ("compute", "memory", "host")  # of every row; a row of one GPU tells nothing of links
 _SUFFIX = ".calibration.toml"
 _FAMILY = "serving"
 
@@ -89,7 +90,7 @@ class Cluster:
         """
         if accelerator != self.accelerator or engine != self.engine:
             return band
-        names = ("power",) if quantity in ("power", "energy") else SCALES[:3]
+        names = ("power",) if quantity in ("power", "energy") else _TIMES
         left = np.mean([(self.spread(x) / self.prior[SCALES.index(x)]) ** 2 for x in names])
         shared = shared_error(_FAMILY, same_gpu=True)
         share = math.sqrt(1.0 - shared * (1.0 - min(float(left), 1.0)))
@@ -98,12 +99,13 @@ class Cluster:
 
 def tuned(engine: Engine, logs: tuple[float, ...]) -> Engine:
     """An engine whose times are scaled by logarithms in the order of `SCALES`."""
-    compute, memory, host = (math.exp(x) for x in logs[:3])
+    compute, memory, host, link = (math.exp(x) for x in logs[:4])
     return replace(
         engine,
         tensor_share=engine.tensor_share / compute,
         attention_share=engine.attention_share / compute,
         stream_share=engine.stream_share / memory,
+        link_share=engine.link_share / link,
         host_step_s=engine.host_step_s * host,
         host_sequence_s=engine.host_sequence_s * host,
         host_prefill_s=engine.host_prefill_s * host,

@@ -21,6 +21,7 @@ CALIBRATE_NAMES = {
     "compute": "time of arithmetic",
     "memory": "time of memory",
     "host": "time of the host",
+    "link": "time between GPUs",
     "power": "power above idle",
 }
 CALIBRATE_LEFT = "not used: {reason}"
