@@ -56,6 +56,29 @@ def test_habits_of_a_year_end_with_it() -> None:
     assert slow["ttft_p50_s"] == pytest.approx(fast["ttft_p50_s"], rel=0.05)
 
 
+BATCH = {
+    "publication": "Argonne LLM-Inference-Bench", "engine": "tensorrt-llm", "gpu": "a100-sxm-40gb",
+    "n_gpus": "4", "tp": "4", "weight_dtype": "fp16", "length_shape": "fixed", "date": "2024-10-01",
+    "load": "static_batch", "isl_mean": "1024", "osl_mean": "1024",
+}  # fmt: skip
+
+
+def test_dummy_prompts_choose_few_experts() -> None:
+    cells = {**BATCH, "model": "mixtral-8x7b", "concurrency": "32"}
+    alike, apart = (row(**{**cells, "engine": name}) for name in ("tensorrt-llm", "vllm"))
+    assert client_of(alike, "ampere").alike < client_of(apart, "ampere").alike == 1.0
+    overview = row(**{**cells, "publication": "TensorRT-LLM performance overview 0.9.0"})
+    assert client_of(overview, "ampere").alike < 1.0
+
+
+def test_buffers_of_a_build_leave_less_room_for_the_cache() -> None:
+    cells = {**BATCH, "model": "llama-3-70b", "concurrency": "16"}
+    built = predict_serving(row(**cells))["total_tokens_per_s"]
+    half = predict_serving(row(**{**cells, "concurrency": "8"}))["total_tokens_per_s"]
+    roomy = predict_serving(row(**{**cells, "gpu": "a100-sxm-80gb"}))["total_tokens_per_s"]
+    assert built < 1.2 * half < roomy
+
+
 def test_ranks_that_wait_for_each_other_answer_later() -> None:
     cells = {"engine": "tensorrt-llm", "ep": "8"}
     alone = predict_serving(row(**cells))

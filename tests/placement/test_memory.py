@@ -107,6 +107,15 @@ def test_heads_are_divided_and_latents_copied() -> None:
     assert set(latent) == {61 * 576 * 2}
 
 
+def test_an_embedding_in_one_piece_is_on_every_rank() -> None:
+    model = arch("llama-3.1-70b")
+    split, whole = (
+        float(weight_bytes(model, BF16, on(Layout(4)), whole_embedding=one)[0, 0])
+        for one in (False, True)
+    )
+    assert whole - split == pytest.approx(0.75 * model.vocab * model.hidden * 2.0)
+
+
 def test_workspace_grows_with_the_step() -> None:
     model = arch("llama-3.1-8b")
     small, large = (float(workspace_bytes(model, ONE, t, 64)[0, 0]) for t in (512, 8192))

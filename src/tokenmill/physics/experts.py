@@ -36,7 +36,9 @@ def touched_share(rows_per_expert: Any, skew: Any) -> Array:
     return share
 
 
-def busiest_rows(tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any) -> Array:
+def busiest_rows(
+    tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any = _SKEW
+) -> Array:  # fmt: skip
     """Rows [tokens x choices] on the busiest of `ep` ranks.
 
     Parameters: tokens routed over all ranks; top_k of `experts`; skew as in `touched_share`.

@@ -48,6 +48,8 @@ class Engine:
 
     step_tokens [tokens] is the budget of one step, sequences [count] the most that run at once,
     memory_share [1] of the GPU's memory that it may take, reserve_bytes [B] for its runtime,
+    buffer_tokens [tokens] the least that its buffers for activations are made for,
+    whole_embedding, whether every tensor rank holds all of the embedding,
     host_step_s [s] per step, host_sequence_s [s] per running sequence and step, host_prefill_s
     [s] per operation of a step that prefills, the least that launching its kernels one by one
     takes where no CUDA graph covers them, request_s [s] per request outside
@@ -73,7 +75,9 @@ class Engine:
     Decode attention multiplies the queries of a group together where their number lies between
     grouped_least and grouped_most, and those of a beam search where grouped_beams says so; else
     one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
-    a search read one prompt, 1 without a search.
+    a search read one prompt, 1 without a search. Tokens of a step to the power `alike` [1] are
+    distinct and choose their experts by themselves: 1, or less where dummy prompts make
+    sequences repeat each other.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Engine:
     sequences: int
     memory_share: float
     reserve_bytes: float
+    buffer_tokens: float
+    whole_embedding: bool
     host_step_s: float
     host_sequence_s: float
     host_prefill_s: float
@@ -108,6 +114,7 @@ class Engine:
     grouped_most: float
     grouped_beams: bool
     beams: float
+    alike: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -189,6 +196,8 @@ def _engine(name: str, record: Calibration) -> Engine:
         sequences=int(value("sequences")),
         memory_share=value("memory_share"),
         reserve_bytes=value("reserve"),
+        buffer_tokens=value("buffer_tokens", 0.0),
+        whole_embedding=value("whole_embedding", 0.0) > 0.5,
         host_step_s=value("host_step"),
         host_sequence_s=value("host_sequence"),
         host_prefill_s=value("host_prefill"),
@@ -216,5 +225,6 @@ def _engine(name: str, record: Calibration) -> Engine:
         grouped_most=value("grouped_most", 1e9),
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
         beams=1.0,
+        alike=1.0,
         record=record.model_copy(update={"figures": dict(figures)}),
     )

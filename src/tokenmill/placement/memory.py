@@ -66,11 +66,15 @@ def _stage_share(arch: Architecture, grid: LayoutGrid) -> Scalar:
     return np.ceil(arch.layer_count / grid.pp) / arch.layer_count
 
 
-def weight_bytes(arch: Architecture, weights: WeightFormat, grid: LayoutGrid) -> Scalar:
+def weight_bytes(
+    arch: Architecture, weights: WeightFormat, grid: LayoutGrid, *, whole_embedding: bool = False
+) -> Scalar:
     """Weights on the fullest GPU of each layout [B].
 
     Matrices are divided as the layout says; the embedding and the head over tensor ranks, on
     different stages where there are several; norms and other vectors are copied, in 16 bits.
+
+    Parameters: whole_embedding, where an engine copies the embedding to every tensor rank.
     """
     share = _stage_share(arch, grid)
     layers = np.zeros_like(grid.tp)
@@ -86,7 +90,8 @@ def weight_bytes(arch: Architecture, weights: WeightFormat, grid: LayoutGrid) ->
         elif isinstance(op, ExpertBlock):
             total = op.parameters * stored_bits(op, weights) / 8.0
             layers = layers + total * share / (grid.ep * grid.moe_tp)
-    embedding = arch.vocab * arch.hidden * weights.embedding_bits / 8.0 / grid.tp
+    ranks = np.ones_like(grid.tp) if whole_embedding else grid.tp
+    embedding = arch.vocab * arch.hidden * weights.embedding_bits / 8.0 / ranks
     if arch.tied_embeddings:
         ends = np.where(grid.pp > 1, np.maximum(embedding, head), head)
     else:

@@ -287,17 +287,19 @@ class StepTimes:
         e, grid = op.experts, self.grid
         inner = e.input_width or op.hidden
         stored = stored_bits(op, self.weights) / 8.0
+        rows = experts.busiest_rows(tokens, e.top_k, e.count, grid.ep)
+        distinct = np.asarray(tokens, float) ** self.engine.alike
+        touched = experts.experts_read(distinct, e.top_k, e.count, grid.ep)
         wanted = self._multiplied(self.weights.experts)
         seconds = own_kernels.own_kernel_s(
             self.engine, self.chip, tokens,
             lambda chip: experts.moe_s(
                 chip, wanted, tokens, inner, e.width, e.top_k, e.count,
                 tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
-                weight_bytes=stored,
+                weight_bytes=stored, load=(rows, touched),
             ),
         )  # fmt: skip
         each = op.matrices * inner * e.width / grid.moe_tp
-        touched = experts.experts_read(tokens, e.top_k, e.count, grid.ep)
         flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
         peak = arithmetic(self.chip, wanted).peak
         seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)

@@ -17,7 +17,7 @@ from tokenmill.placement import memory
 from tokenmill.placement.energy import gpu_watts, machine_watts, parts_joules
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.steps import Part, StepTimes
-from tokenmill.simulator.cases import Case, memory_need
+from tokenmill.simulator.cases import Case, memory_need, step_tokens
 from tokenmill.simulator.estimate import Steady, held, steady, tail
 from tokenmill.simulator.outcome import (
     Distribution,
@@ -225,15 +225,18 @@ def memory_use(
 ) -> MemoryUse:
     """What one GPU's memory holds with `batch` mean sequences in the instance."""
     engine, grid = case.engine, times.grid
-    step = min(engine.step_tokens, max(demand.prompt_quantiles[-1], 64.0))
+    weights = memory.weight_bytes(
+        case.arch, case.weights, grid, whole_embedding=engine.whole_embedding
+    )
+    work = memory.workspace_bytes(case.arch, grid, step_tokens(engine, demand), 64.0)
     cache = memory.cache_size(case.arch, case.cache, grid).of(
         demand.context_mean, batch / layout.dp
     )
     capacity = case.platform.chip.memory_bytes
     return MemoryUse(
-        weights_bytes=_first(memory.weight_bytes(case.arch, case.weights, grid)),
+        weights_bytes=_first(weights),
         cache_bytes=_first(cache),
-        workspace_bytes=_first(memory.workspace_bytes(case.arch, grid, step, 64.0)),
+        workspace_bytes=_first(work),
         reserve_bytes=engine.reserve_bytes + capacity * (1.0 - engine.memory_share),
         capacity_bytes=capacity,
     )

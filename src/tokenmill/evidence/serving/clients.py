@@ -11,8 +11,10 @@ from tokenmill.evidence.points import Point
 __all__ = ["Client", "client_of", "engine_named", "version_of"]
 
 # Versions that a publication ran throughout without stating them row by row, by how its name
-# begins: vLLM 0.11 in the third leaderboard of ML.ENERGY; Argonne measured in 2024.
-_VERSIONS = {"ml.energy": "0.11", "argonne": "0.5"}
+# begins, and by engine: vLLM 0.11 in the third leaderboard of ML.ENERGY; Argonne measured in 2024.
+_VERSIONS = {
+    ("ml.energy", "vllm"): "0.11", ("argonne", "vllm"): "0.5", ("argonne", "tensorrt-llm"): "0.11",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,10 @@ class Client:
     the first wave waits for kernels where its prompts exceed compile_tokens, warm_s [s] in any
     case; peaks, whether odd numbers of users are the most that were ever inside, of requests that
     came at their own times; step_s [s] that its program adds to each step of an engine that runs
-    inside it; ends_at [tokens] at which answers end by themselves, while rates count what was
-    asked for, 0 where lengths are forced; unseen, share [1] of answers of which it sees the first
-    chunk alone and takes that for all of them: those that end before they have done thinking,
+    inside it; buffer_tokens that its engines are built for at least; alike [1], see `Engine`;
+    ends_at [tokens] at which answers end by themselves, while rates count what was asked for, 0
+    where lengths are forced; unseen, share [1] of answers of which it sees the first chunk alone
+    and takes that for all of them: those that end before they have done thinking,
     where a server streams thoughts in a field of their own.
     """
 
@@ -60,6 +63,8 @@ class Client:
     warm_s: float
     peaks: bool
     step_s: float
+    buffer_tokens: float
+    alike: float
     ends_at: float
     unseen: float
 
@@ -88,7 +93,8 @@ def _client(name: str, year: str = "") -> Client:
         whole_prompts=value("whole") > 0.5, hold_steps=value("hold"), compile_s=value("compile"),
         compile_tokens=value("compile_tokens"), warm_s=value("warm"),
         peaks=value("peaks") > 0.5,
-        step_s=value("step"), ends_at=value("ends_at"), unseen=value("unseen"),
+        step_s=value("step"), buffer_tokens=value("buffer"), alike=value("alike"),
+        ends_at=value("ends_at"), unseen=value("unseen"),
     )  # fmt: skip
 
 
@@ -133,7 +139,8 @@ def client_of(point: Point, architecture: str) -> Client:
     if publication == "aic-sample" and engine != "vllm":
         return _client(f"aic-{engine}")
     if not inferencex and not (publication == "aic-sample" and engine == "vllm"):
-        return _client(f"usual-{engine}")
+        static = "-static" if point.text("load") == "static_batch" else ""
+        return _client(f"usual-{engine}{static}")
     family = architecture.rstrip("0123456789")
     if point.text("mode") == "disaggregated":
         return _client(f"inferencex-dynamo+{engine}-{family}", point.text("date")[:4])
@@ -149,6 +156,8 @@ def _hides_thoughts(point: Point) -> bool:
 
 def version_of(point: Point) -> str:
     """The engine's version: the row's own, or the one that its publication ran."""
-    publication = point.text("publication").lower()
-    usual = (v for name, v in _VERSIONS.items() if publication.startswith(name))
+    publication, engine = point.text("publication").lower(), engine_named(point.text("engine"))
+    usual = (
+        v for (name, e), v in _VERSIONS.items() if publication.startswith(name) and e == engine
+    )
     return point.text("engine_version") or next(usual, "")

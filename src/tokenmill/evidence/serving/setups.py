@@ -196,7 +196,10 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
-    runs_on = replace(runs_on, host_step_s=runs_on.host_step_s + client.step_s, beams=client.beams)
+    runs_on = replace(
+        runs_on, host_step_s=runs_on.host_step_s + client.step_s, beams=client.beams,
+        buffer_tokens=max(runs_on.buffer_tokens, client.buffer_tokens), alike=client.alike,
+    )  # fmt: skip
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = model.native_dtype or "bf16"
