@@ -10,7 +10,10 @@ import pytest
 from tokenmill.catalog import load
 from tokenmill.errors import BadRecord, InputError
 from tokenmill.evidence.collectives.predict import distance, predict_collective
+from tokenmill.evidence.family import family_named
+from tokenmill.evidence.interval_files import points_of, tables_of
 from tokenmill.evidence.points import Point, read_points
+from tokenmill.evidence.score import score_points
 
 
 def seconds(gpu: str, gpus: int, message: float, *, op: str = "all_reduce", **cells: str) -> float:
@@ -32,6 +35,16 @@ def test_every_row_is_predicted_within_budget(shared: Path) -> None:
     assert np.median(wrong) <= 0.055
     assert wrong.mean() <= 0.09
     assert {distance(point) for point in points} == {"measured"}
+
+
+def test_kernel_tables_speak_for_gpus_that_nobody_published(shared: Path) -> None:
+    family = family_named("collectives")
+    known = points_of(family, shared / "measurements")
+    points = tables_of(family, shared / "measurements", known)
+    assert {point.text("gpu") for point in points} == {"b200-sxm", "gb200", "h200-sxm"}
+    score = score_points(points, family)
+    assert score.predicted_rows == score.rows
+    assert np.median([abs(item.ratio - 1.0) for item in score.scored]) <= 0.05
 
 
 @pytest.mark.parametrize("gpu", load.names("accelerators")[::9])

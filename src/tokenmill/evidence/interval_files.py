@@ -12,7 +12,7 @@ from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.residuals import Residuals, as_relatives, residuals_of
 from tokenmill.evidence.score import score_points
 
-__all__ = ["files", "points_of", "without_gpu"]
+__all__ = ["files", "points_of", "tables_of", "without_gpu"]
 
 _LEAST = 20  # residuals of a family
 _REFITTED = "serving"  # fitted anew without each GPU
@@ -25,6 +25,21 @@ def points_of(family: Family, measurements: Path) -> list[Point]:
     for path in sorted(measurements.glob(f"{family.name}*.csv")):
         found += read_points(path)
     return found
+
+
+def tables_of(family: Family, measurements: Path, known: Sequence[Point]) -> list[Point]:
+    """Kernel tables beside a folder of measurements as points of a family, of GPUs that nobody
+    published: constants were fitted on them too, and their bands are those of a measured GPU."""
+    silicon = measurements.parent / "silicon"
+    if family.name != "collectives" or not silicon.is_dir():
+        return []
+    from tokenmill.evidence.collectives.rows import kernel_cells
+
+    seen = {point.text("gpu") for point in known}
+    return [
+        Point("nccl", line, cells) for line, cells in enumerate(kernel_cells(silicon), 1)
+        if cells["gpu"] not in seen
+    ]  # fmt: skip
 
 
 def without_gpu(points: Sequence[Point]) -> Residuals:
@@ -40,6 +55,7 @@ def files(measurements: Path) -> tuple[dict[str, str], list[str]]:
         if family.name == _OWN:
             continue
         points = points_of(family, measurements)
+        points += tables_of(family, measurements, points)
         rows = residuals_of(score_points(points, family).scored)
         if rows.log.size < _LEAST:
             continue

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from tokenmill.errors import Unsupported
 
-__all__ = ["EXPERTS", "FABRICS", "NCCL", "NETWORKS", "SHOT", "Rows", "read_rows"]
+__all__ = [
+    "EXPERTS", "FABRICS", "NCCL", "NETWORKS", "SHOT", "Rows", "kernel_cells", "read_rows",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -117,6 +119,24 @@ def _nccl(silicon: Path) -> Iterator[_Record]:
     for row in _table(silicon, "nccl"):
         if row["nccl_dtype"] == "half":
             yield _kernel(NCCL, row, _op(str(row["op_name"])), "")
+
+
+def kernel_cells(silicon: Path) -> Iterator[dict[str, str]]:
+    """Sweeps of the kernel table of collectives, as rows of the schema of measurements.
+
+    Nothing where pyarrow is absent.
+    """
+    try:
+        records = list(_nccl(silicon))
+    except Unsupported:
+        return
+    for _, publication, _, gpu, op, _, n_gpus, _, message, seconds, *_ in records:
+        yield {
+            "id": f"nccl/{gpu}/{op}/{n_gpus}/{message}", "publication": str(publication),
+            "quality": "a", "gpu": str(gpu), "op": str(op), "n_gpus": f"{n_gpus:.0f}",
+            "gpus_per_node": f"{n_gpus:.0f}", "message_bytes": str(message),
+            "latency_s": str(seconds),
+        }  # fmt: skip
 
 
 def _shots(silicon: Path) -> Iterator[_Record]:
