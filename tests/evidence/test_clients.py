@@ -79,6 +79,19 @@ def test_buffers_of_a_build_leave_less_room_for_the_cache() -> None:
     assert built < 1.2 * half < roomy
 
 
+def test_batches_of_2023_end_together() -> None:
+    cells = {
+        "publication": "MLPerf Inference v3.1 datacenter, closed", "gpu": "h100-sxm", "n_gpus": "1",
+        "engine": "tensorrt-llm", "model": "gpt-j-6b", "load": "offline", "tp": "",
+        "length_shape": "cnn-dailymail", "isl_mean": "", "osl_mean": "", "weight_dtype": "",
+    }  # fmt: skip
+    then, later = (
+        predict_serving(row(**{**cells, "date": date}))["requests_per_s"]
+        for date in ("2023-09-11", "2024-03-27")
+    )
+    assert then < 0.7 * later
+
+
 def test_ranks_that_wait_for_each_other_answer_later() -> None:
     cells = {"engine": "tensorrt-llm", "ep": "8"}
     alone = predict_serving(row(**cells))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.hardware import as_noted, platform_named
+from tokenmill.evidence.hardware import as_noted, platform_named, power_limit_w
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,19 @@ def test_what_nothing_on_record_resembles_is_refused() -> None:
 )
 def test_a_note_tells_the_size_of_memory(note: str, meant: str) -> None:
     assert as_noted("gh200", note) == meant
+
+
+@pytest.mark.parametrize(
+    ("note", "watts"),
+    [
+        ("H200-SXM-141GB-CTSx8_TRT; available; H200 TGP 1000W", 1000.0),
+        ("NVIDIA A100-SXM4-80GB (TDP: 500W)", 500.0),
+        ("DGX-H100; available", 700.0),
+    ],
+)
+def test_a_note_tells_the_power_limit(note: str, watts: float) -> None:
+    assert power_limit_w(note, 700.0) == watts
+
+
+def test_a_capped_system_draws_less_than_its_limit() -> None:
+    assert 0.4 * 700.0 < power_limit_w("power-capped system; H200 TGP 700W", 700.0) < 0.9 * 700.0

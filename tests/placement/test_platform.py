@@ -8,7 +8,7 @@ import pytest
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, UnknownName
-from tokenmill.placement.platform import hardware_names, platform
+from tokenmill.placement.platform import hardware_names, limited, platform
 
 
 @pytest.mark.parametrize("name", hardware_names())
@@ -59,3 +59,14 @@ def test_a_small_power_limit_holds_clocks_back() -> None:
         where = platform(name)
         share = where.chip.peaks["bf16"] / where.accelerator.peaks["bf16"].value
         assert least <= share <= most, name
+
+
+def test_arithmetic_follows_the_power_limit_and_memory_does_not() -> None:
+    usual = platform("h200-sxm")
+    low, high = limited(usual, 350.0), limited(usual, 1000.0)
+    assert limited(usual, 700.0) is usual
+    assert low.chip.peaks["fp8"] < usual.chip.peaks["fp8"] < high.chip.peaks["fp8"]
+    assert 0.5 < low.chip.peaks["fp8"] / usual.chip.peaks["fp8"] < 0.8
+    assert low.chip.memory_bytes_per_s == usual.chip.memory_bytes_per_s
+    assert low.name != usual.name
+    assert low.power.limit_w == 350.0

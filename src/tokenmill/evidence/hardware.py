@@ -9,7 +9,7 @@ from tokenmill.catalog import load
 from tokenmill.errors import UnknownName
 from tokenmill.placement.platform import Platform, platform
 
-__all__ = ["as_noted", "platform_named"]
+__all__ = ["as_noted", "platform_named", "power_limit_w"]
 
 _MAKERS = re.compile(
     r"\b(?:nvidia|amd|intel|apple|geforce|radeon|quadro|tesla|instinct|gpu|graphics)\b"
@@ -49,6 +49,17 @@ def as_noted(name: str, note: str) -> str:
     alike = [slug for slug in load.names("accelerators") if slug.startswith(f"{own}-")]
     memory = {slug: load.accelerator(slug).value("memory") for slug in (own, *alike)}
     return min(memory, key=lambda slug: abs(memory[slug] - size))
+
+
+def power_limit_w(note: str, usual_w: float) -> float:
+    """The power limit [W] that a note states ("TGP 1000W", "TDP: 500W", "power-capped").
+
+    Parameters: usual_w [W], the card's own, which counts where the note is silent.
+    """
+    stated = re.search(r"\bT[GD]P:? (\d+) ?W", note)
+    if "power-capped" in note:
+        return usual_w * load.calibration("sustained").figures["capped"].value
+    return float(stated[1]) if stated else usual_w
 
 
 def _likely(name: str) -> list[str]:

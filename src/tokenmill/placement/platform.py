@@ -19,7 +19,15 @@ from tokenmill.physics.fabric import Fabric, Link, family, link
 from tokenmill.physics.power import Node, PowerConstants
 from tokenmill.placement.layout import Layout
 
-__all__ = ["Platform", "bare_chip", "check_span", "chip_of", "hardware_names", "platform"]
+__all__ = [
+    "Platform",
+    "bare_chip",
+    "check_span",
+    "chip_of",
+    "hardware_names",
+    "limited",
+    "platform",
+]
 
 _ANY = "any"
 # How finely work is cut on chips whose makers count no multiprocessors (TPU, Gaudi, Trainium).
@@ -172,6 +180,22 @@ def _sustained(architecture: str, bare: Chip) -> float:
         return 1.0
     wanted = peak / 1e12 / bare.tdp_w / usual.value
     return float(min(1.0, wanted ** -known["exponent"].value))
+
+
+def limited(where: Platform, watts: float) -> Platform:
+    """The platform at another power limit [W]: arithmetic follows it by the exponent on record."""
+    share = watts / where.chip.tdp_w
+    if not share > 0.0 or share == 1.0:
+        return where
+    pace = share ** load.calibration("sustained").figures["exponent"].value
+    chip = replace(
+        where.chip, tdp_w=watts,
+        peaks={name: peak * pace for name, peak in where.chip.peaks.items()},
+    )  # fmt: skip
+    return replace(
+        where, name=f"{where.name}-{watts:.0f}w", chip=chip,
+        power=replace(where.power, limit_w=watts),
+    )  # fmt: skip
 
 
 def bare_chip(accelerator: Accelerator) -> Chip:

@@ -36,7 +36,9 @@ class Client:
     case; peaks, whether odd numbers of users are the most that were ever inside, of requests that
     came at their own times; step_s [s] that its program adds to each step of an engine that runs
     inside it; buffer_tokens that its engines are built for at least; alike [1], see `Engine`;
-    ends_at [tokens] at which answers end by themselves, while rates count what was asked for, 0
+    padding [1] of prompts to the longest of their batch; runs_to [tokens] at which a batch ends,
+    0 where answers leave it one by one; ends_at [tokens] at which answers end by themselves,
+    while rates count what was asked for, 0
     where lengths are forced; unseen, share [1] of answers of which it sees the first chunk alone
     and takes that for all of them: those that end before they have done thinking,
     where a server streams thoughts in a field of their own.
@@ -65,6 +67,8 @@ class Client:
     step_s: float
     buffer_tokens: float
     alike: float
+    padding: float
+    runs_to: float
     ends_at: float
     unseen: float
 
@@ -94,6 +98,7 @@ def _client(name: str, year: str = "") -> Client:
         compile_tokens=value("compile_tokens"), warm_s=value("warm"),
         peaks=value("peaks") > 0.5,
         step_s=value("step"), buffer_tokens=value("buffer"), alike=value("alike"),
+        padding=value("padding"), runs_to=value("runs_to"),
         ends_at=value("ends_at"), unseen=value("unseen"),
     )  # fmt: skip
 
@@ -134,7 +139,7 @@ def client_of(point: Point, architecture: str) -> Client:
     if publication.startswith("argonne"):
         return _client(f"argonne-{engine}")
     if publication.startswith("mlperf"):
-        return _client(f"mlperf-{point.text('model')}")
+        return _client(f"mlperf-{point.text('model')}", point.text("date")[:4])
     inferencex = publication.startswith("inferencex")
     if publication == "aic-sample" and engine != "vllm":
         return _client(f"aic-{engine}")

@@ -11,13 +11,13 @@ from functools import lru_cache
 from tokenmill.catalog import load
 from tokenmill.catalog.records import Calibration
 from tokenmill.errors import UnknownName
-from tokenmill.evidence.hardware import as_noted, platform_named
+from tokenmill.evidence.hardware import as_noted, platform_named, power_limit_w
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.serving.clients import Client, client_of, engine_named, version_of
 from tokenmill.placement import memory
 from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout, LayoutGrid
-from tokenmill.placement.platform import Platform
+from tokenmill.placement.platform import Platform, limited
 from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
@@ -192,7 +192,9 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     Parameters: point; tune, what to change in its engine.
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
-    where = platform_named(as_noted(point.text("gpu"), point.text("note")))
+    note = point.text("note")
+    where = platform_named(as_noted(point.text("gpu"), note))
+    where = limited(where, power_limit_w(note, where.chip.tdp_w))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
@@ -230,8 +232,9 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
         shape = "uniform"
     scale = 0.5 * (1.0 + client.shortest) if point.text("length_shape") == "fixed" else 1.0
     # the sequences of a beam search share the prompt
-    prompt = _length(point, "prompt") * scale / client.beams
-    demand = fixed_demand(max(prompt, 1.0), max(_length(point, "output") * scale, 1.0))
+    prompt = _length(point, "prompt") * scale * client.padding / client.beams
+    output = max(_length(point, "output") * scale, client.runs_to, 1.0)
+    demand = fixed_demand(max(prompt, 1.0), output)
     draft = _draft(point.text("speculative"), demand.output_mean)
     return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
