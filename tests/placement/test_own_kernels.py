@@ -91,3 +91,18 @@ def test_queries_one_by_one_cost_their_number_and_narrow_values_are_unpacked_for
 def test_beams_cost_more_before_they_had_a_kernel() -> None:
     without, after = (cached_s(v, 1, beams=16.0, value_bytes=1.0) for v in ("0.9.0", "0.12.0"))
     assert without > after > 1e-9
+
+
+def test_activations_of_blocks_are_scaled_where_8_bits_are_multiplied() -> None:
+    sync = engine("vllm", "0.11")
+    assert own_kernels.block_scales_s(sync, chip("h100-sxm"), "fp8_block") == sync.block_s > 0.0
+    assert own_kernels.block_scales_s(sync, chip("h100-sxm"), "fp8") == 0.0
+    assert own_kernels.block_scales_s(sync, chip("a100-sxm-80gb"), "fp8_block") == 0.0
+    assert own_kernels.block_scales_s(engine("vllm", "0.19"), chip("h100-sxm"), "fp8_block") == 0.0
+
+
+def test_older_vllm_runs_8_bit_experts_on_the_kernels_of_blocks() -> None:
+    where = chip("h100-sxm")
+    assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "fp8") == "fp8_block"
+    assert own_kernels.expert_kernels(engine("vllm", "0.19"), where, "fp8") == "fp8"
+    assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "bf16") == "bf16"

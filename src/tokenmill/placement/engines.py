@@ -77,7 +77,9 @@ class Engine:
     one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
     a search read one prompt, 1 without a search. Tokens of a step to the power `alike` [1] are
     distinct and choose their experts by themselves: 1, or less where dummy prompts make
-    sequences repeat each other.
+    sequences repeat each other. block_s [s] is what each product of weights scaled by blocks
+    takes beside the kernels on record, where activations are scaled by a kernel of their own;
+    block_experts says that experts of 8 bits run on the kernels of those of blocks.
     """
 
     name: str
@@ -115,6 +117,8 @@ class Engine:
     grouped_beams: bool
     beams: float
     alike: float
+    block_s: float
+    block_experts: bool
     record: Calibration
 
     def __hash__(self) -> int:
@@ -226,5 +230,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
         beams=1.0,
         alike=1.0,
+        block_s=value("block", 0.0),
+        block_experts=value("block_experts", 0.0) > 0.5,
         record=record.model_copy(update={"figures": dict(figures)}),
     )

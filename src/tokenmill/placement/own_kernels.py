@@ -19,7 +19,9 @@ from tokenmill.placement.engines import Engine
 
 __all__ = [
     "activations_s",
+    "block_scales_s",
     "cached_token_s",
+    "expert_kernels",
     "experts_extra_s",
     "own_chip",
     "own_kernel_s",
@@ -157,6 +159,20 @@ def cached_token_s(
         fetched = 2.0 * kv_heads * head_dim * value_bytes * engine.beams
         seconds = np.maximum(seconds, fetched / (_L2_BYTES * chip.sm_count * chip.boost_hz))
     return np.maximum(seconds, np.where(together, 0.0, flop / (peak * engine.vector_share)))
+
+
+def block_scales_s(engine: Engine, chip: Chip, dtype: str) -> float:
+    """Time [s] of scaling the activations of one product by blocks, in a kernel of its own.
+
+    Chips that multiply no 8-bit floats leave activations as they are.
+    """
+    return engine.block_s if dtype == "fp8_block" and "fp8" in chip.peaks else 0.0
+
+
+def expert_kernels(engine: Engine, chip: Chip, dtype: str) -> str:
+    """The arithmetic whose kernels an engine's experts run on."""
+    blocks = engine.block_experts and dtype == "fp8" and "fp8" in chip.peaks
+    return "fp8_block" if blocks else dtype
 
 
 def experts_extra_s(

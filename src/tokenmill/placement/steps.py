@@ -274,6 +274,7 @@ class StepTimes:
         seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)
         seconds = np.maximum(seconds, own_kernels.unpacked_few_s(self.chip, rows, k * n, stored))
         seconds = seconds + own_kernels.unpacking_s(self.engine, self.chip, rows, k * n, stored)
+        seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted)
         return Part(
             op.name, seconds * op.count, flop * op.count, memory * op.count,
             np.zeros_like(seconds), peak,
@@ -291,6 +292,7 @@ class StepTimes:
         distinct = np.asarray(tokens, float) ** self.engine.alike
         touched = experts.experts_read(distinct, e.top_k, e.count, grid.ep)
         wanted = self._multiplied(self.weights.experts)
+        wanted = own_kernels.expert_kernels(self.engine, self.chip, wanted)
         seconds = own_kernels.own_kernel_s(
             self.engine, self.chip, tokens,
             lambda chip: experts.moe_s(
@@ -306,6 +308,7 @@ class StepTimes:
         seconds = seconds + own_kernels.experts_extra_s(
             self.engine, self.chip, tokens, tokens * e.top_k / grid.ep, touched, each
         )
+        seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted) * 2.0
         return Part(
             op.name, seconds * op.count, flop * op.count, memory * op.count,
             np.zeros_like(seconds), peak,

@@ -53,6 +53,7 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
     "score_bytes": ("score_bytes", "", 1.0, 80.0),
     "unshared": ("unshared", "", 0.02, 1.5),
     "host_floor": ("host_floor_s", "us", 20e-6, 1e-3),
+    "block": ("block_s", "us", 1e-6, 100e-6),
     "host_expert": ("host_expert_s", "us", 0.5e-6, 200e-6),
 }
 # How much a row of each quality counts, and what of it is held against a prediction: latencies,
@@ -204,6 +205,7 @@ def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
         return _own_keys(rows, start, timed)
     keys = ["host_step", "host_sequence", "stream_share", "tensor_share"]
     keys += ["host_floor"] if start.host_floor_s else []
+    keys += ["block"] if start.block_s else []
     if rows[0].line.endswith("-apart"):
         keys.append("prefill_share")
     if timed:
