@@ -180,7 +180,7 @@ class Chip:
     idle_w: float = float("nan")
     fp16_accumulate: bool = False  # 16-bit products accumulate in 16 bits where that is faster
     unpack_ops: float = 0.0  # vector instructions for a narrow weight, where no dot product hides
-    layer_s: float = 0.0  # between the kernels of a layer, beyond what the constants hold
+    gap_s: float = 0.0  # between two kernels, beyond what the constants hold
 
     def flop_per_s(self, precision: str) -> float:
         """The dense peak [FLOP/s]. Raises: NoPeak."""

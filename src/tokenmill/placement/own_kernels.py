@@ -171,6 +171,8 @@ def block_scales_s(engine: Engine, chip: Chip, dtype: str) -> float:
 
 def expert_kernels(engine: Engine, chip: Chip, dtype: str) -> str:
     """The arithmetic whose kernels an engine's experts run on."""
+    if engine.accumulate_bits == 16:
+        return "bf16"
     blocks = engine.block_experts and dtype == "fp8" and "fp8" in chip.peaks
     return "fp8_block" if blocks else dtype
 

@@ -166,7 +166,7 @@ def _chip(slug: str) -> Chip:
         bare,
         peaks={name: peak * share for name, peak in bare.peaks.items()},
         constants=kernel_constants({key: item.value for key, item in figures.items()}),
-        layer_s=figures["layer"].value if "layer" in figures else 0.0,
+        gap_s=figures["gap"].value if "gap" in figures else 0.0,
         unpack_ops=figures["unpack_ops"].value if "unpack_ops" in figures else 0.0,
     )
 

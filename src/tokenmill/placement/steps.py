@@ -122,7 +122,8 @@ class StepTimes:
         engine = self.engine
         # every attention rank has a scheduler of its own, but they wait for each other
         host = engine.host_step_s + engine.host_sequence_s * sequences / np.sqrt(grid.dp)
-        host = host + (self.chip.layer_s + engine.host_layer_s) * self.arch.layer_count
+        host = host + engine.host_layer_s * self.arch.layer_count
+        host = host + self.chip.gap_s * launches(self.arch, self.weights)
         host = host + engine.host_stage_s * (grid.pp - 1.0)
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
         yield Part("host", host + zero, zero, zero, zero, "host")
@@ -275,10 +276,7 @@ class StepTimes:
         seconds = np.maximum(seconds, own_kernels.unpacked_few_s(self.chip, rows, k * n, stored))
         seconds = seconds + own_kernels.unpacking_s(self.engine, self.chip, rows, k * n, stored)
         seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted)
-        return Part(
-            op.name, seconds * op.count, flop * op.count, memory * op.count,
-            np.zeros_like(seconds), peak,
-        )  # fmt: skip
+        return _counted(op, seconds, flop, memory, peak)
 
     def _multiplied(self, dtype: str) -> str:
         """The arithmetic of a format: 16 bits for all where the engine has only such kernels."""
@@ -291,8 +289,7 @@ class StepTimes:
         rows = experts.busiest_rows(tokens, e.top_k, e.count, grid.ep)
         distinct = np.asarray(tokens, float) ** self.engine.alike
         touched = experts.experts_read(distinct, e.top_k, e.count, grid.ep)
-        wanted = self._multiplied(self.weights.experts)
-        wanted = own_kernels.expert_kernels(self.engine, self.chip, wanted)
+        wanted = own_kernels.expert_kernels(self.engine, self.chip, self.weights.experts)
         seconds = own_kernels.own_kernel_s(
             self.engine, self.chip, tokens,
             lambda chip: experts.moe_s(
@@ -309,19 +306,14 @@ class StepTimes:
             self.engine, self.chip, tokens, tokens * e.top_k / grid.ep, touched, each
         )
         seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted) * 2.0
-        return Part(
-            op.name, seconds * op.count, flop * op.count, memory * op.count,
-            np.zeros_like(seconds), peak,
-        )  # fmt: skip
+        return _counted(op, seconds, flop, memory, peak)
 
     def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
         ways = self.grid.tp if op.split else 1.0
         moved = rows * op.values / ways * 2.0
         seconds = elementwise.stream_s(self.chip, moved)
         seconds = seconds + own_kernels.activations_s(self.engine, self.chip, rows, moved)
-        seconds = seconds * op.count
-        return Part(op.name, seconds, rows * op.flop / ways * op.count, moved * op.count,
-                    np.zeros_like(seconds), "fp32")  # fmt: skip
+        return _counted(op, seconds, rows * op.flop / ways, moved, "fp32")
 
     def _expert_messages(self, op: ExpertBlock, tokens: Scalar) -> Iterator[Part]:
         """Tensor ranks add up their experts' results; data-parallel ranks exchange tokens."""
@@ -436,6 +428,14 @@ class StepTimes:
             )
         chunk, token = scan_coefficients(self.chip, mixer, tp, name)
         return chunk, token, zero, zero
+
+
+def _counted(
+    op: Matmul | ExpertBlock | Elementwise, seconds: Scalar, flop: Scalar, memory: Scalar, peak: str
+) -> Part:
+    """All kernels of an operation, given what one of them costs."""
+    parts = (seconds * op.count, flop * op.count, memory * op.count, np.zeros_like(seconds))
+    return Part(op.name, *parts, peak)
 
 
 def _windowed(
