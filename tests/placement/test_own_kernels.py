@@ -74,12 +74,20 @@ def cached_s(version: str, group: float, beams: float = 1.0, value_bytes: float 
 
 @pytest.mark.parametrize(
     ("version", "shared"),
-    [("0.5.0", ()), ("0.7.1", ()), ("0.9.0", (8,)), ("0.12.0", (8, 16)), ("0.17", (4, 8, 16, 29))],
+    [
+        ("0.5.0", ()),
+        ("0.7.1", ()),
+        ("0.9.0", (8,)),
+        ("0.12.0", (8, 16)),
+        ("0.17", (4, 6, 8, 16)),
+        ("0.20", (4, 6, 8, 16)),
+        ("1.2", (4, 5, 6, 8, 16)),
+    ],
 )
 def test_groups_share_the_cache_from_the_versions_on_that_have_a_kernel(
     version: str, shared: tuple[int, ...]
 ) -> None:
-    for group in (4, 8, 16, 29):
+    for group in (4, 5, 6, 8, 16):
         assert (cached_s(version, group, value_bytes=1.0) == 1e-9) == (group in shared)
 
 

@@ -73,8 +73,8 @@ class Engine:
     host_expert_s [s] per expert of a layer, in a chunk; spill_bytes_per_s [B/s] at which layers
     that the GPU has no room for are computed by the host, 0 where the engine refuses instead.
     Decode attention multiplies the queries of a group together where their number lies between
-    grouped_least and grouped_most, and those of a beam search where grouped_beams says so; else
-    one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
+    grouped_least and grouped_most, also if it is odd where grouped_odd says so, and
+    those of a beam search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
     a search read one prompt, 1 without a search. Tokens of a step to the power `alike` [1] are
     distinct and choose their experts by themselves: 1, or less where dummy prompts make
     sequences repeat each other. block_s [s] is what each product of weights scaled by blocks
@@ -114,6 +114,7 @@ class Engine:
     vector_share: float
     grouped_least: float
     grouped_most: float
+    grouped_odd: bool
     grouped_beams: bool
     beams: float
     alike: float
@@ -227,6 +228,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         vector_share=value("vector_share", 0.0),
         grouped_least=value("grouped_least", 1.0),
         grouped_most=value("grouped_most", 1e9),
+        grouped_odd=value("grouped_odd", 1.0) > 0.5,
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
         beams=1.0,
         alike=1.0,

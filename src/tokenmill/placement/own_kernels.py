@@ -154,6 +154,7 @@ def cached_token_s(
     flop = 4.0 * heads * head_dim * engine.beams * (1.0 if value_bytes >= 2.0 else 2.0)
     peak = chip.peaks.get("fp32", chip.flop_per_s("bf16"))
     together = (engine.grouped_least <= group) & (group <= engine.grouped_most)
+    together = together & (engine.grouped_odd | (group == 1.0) | (group % 2.0 == 0.0))
     if engine.beams > 1.0:
         together = engine.grouped_beams
         fetched = 2.0 * kv_heads * head_dim * value_bytes * engine.beams
