@@ -29,6 +29,7 @@ from tokenmill.work.language import (
     operations,
     prefill_work,
     state_bytes_per_sequence,
+    window_tokens,
 )
 from tokenmill.work.ops import Elementwise, ExpertBlock, Matmul, Work
 from tokenmill.work.parameters import parameters, total_parameters
@@ -366,3 +367,14 @@ def test_work_adds_up_and_scales() -> None:
     assert sum([one, one]) == 2 * one
     assert (one.memory_bytes, one.intensity) == (5.0, 2.0)
     assert isinstance(operations(arch("llama-2-7b"))[0], Elementwise)
+
+
+def test_without_windows_every_layer_reads_all_of_the_context() -> None:
+    model = arch("mistral-7b")
+    cut, whole = (
+        sum(cache_bytes_per_token(one, cache_format("bf16"))[:2])
+        for one in (model, model.windowless())
+    )
+    assert cut == whole
+    assert window_tokens(model) == 4096
+    assert window_tokens(model.windowless()) == 0

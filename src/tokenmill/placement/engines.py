@@ -73,13 +73,12 @@ class Engine:
     host_expert_s [s] per expert of a layer, in a chunk; spill_bytes_per_s [B/s] at which layers
     that the GPU has no room for are computed by the host, 0 where the engine refuses instead.
     Decode attention multiplies the queries of a group together where their number lies between
-    grouped_least and grouped_most, also if it is odd where grouped_odd says so, and
-    those of a beam search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0 where it always shares. beams [count] of
-    a search read one prompt, 1 without a search. Tokens of a step to the power `alike` [1] are
+    grouped_least and grouped_most, also if it is odd where grouped_odd says so, and those of a
+    beam search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0
+    where it always shares. beams [count] of a search read one prompt, 1 without a search. windows,
+    whether it heeds those of a model's attention. Tokens of a step to the power `alike` [1] are
     distinct and choose their experts by themselves: 1, or less where dummy prompts make
-    sequences repeat each other. block_s [s] is what each product of weights scaled by blocks
-    takes beside the kernels on record, where activations are scaled by a kernel of their own;
-    block_experts says that experts of 8 bits run on the kernels of those of blocks.
+    sequences repeat each other.
     """
 
     name: str
@@ -116,6 +115,7 @@ class Engine:
     grouped_most: float
     grouped_odd: bool
     grouped_beams: bool
+    windows: bool
     beams: float
     alike: float
     block_s: float
@@ -230,6 +230,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         grouped_most=value("grouped_most", 1e9),
         grouped_odd=value("grouped_odd", 1.0) > 0.5,
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
+        windows=value("windows", 1.0) > 0.5,
         beams=1.0,
         alike=1.0,
         block_s=value("block", 0.0),

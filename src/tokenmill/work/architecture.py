@@ -7,7 +7,7 @@ into FLOPs and bytes. Sizes are per layer and unsharded; nothing here knows hard
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "Architecture",
@@ -175,6 +175,13 @@ class Architecture:
     max_context: int = 0  # tokens; 0 = not stated
     vision: VisionEncoder | None = None
     draft_layers: int = 0  # multi-token-prediction layers shipped beside the decoder, not counted
+
+    def windowless(self) -> Architecture:
+        """The decoder as engines run it that read all of the context in every layer."""
+        return replace(self, layers=tuple(
+            replace(layer, mixer=replace(layer.mixer, window=0))
+            if isinstance(layer.mixer, Attention) else layer for layer in self.layers
+        ))  # fmt: skip
 
     @property
     def layer_count(self) -> int:

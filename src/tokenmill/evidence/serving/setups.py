@@ -202,6 +202,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
         runs_on, host_step_s=runs_on.host_step_s + client.step_s, beams=client.beams,
         buffer_tokens=max(runs_on.buffer_tokens, client.buffer_tokens), alike=client.alike,
     )  # fmt: skip
+    arch = arch if runs_on.windows else arch.windowless()
     gpus = point.count("n_gpus", 1)
     # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
     usual = model.native_dtype or "bf16"
