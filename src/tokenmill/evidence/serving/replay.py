@@ -38,6 +38,7 @@ _BATCHING = {
 }  # fmt: skip
 _DRAFTED = 0.5  # launches of a draft's own prefill over those of its model
 _MANY = 16.0  # users from which launch scripts set a server up for many
+_LONG = 8192.0  # tokens of a step that prefills as fast as any
 _TABLES: dict[Any, StepTable] = {}
 _KEPT = 256
 _SPLITS: dict[Any, Layout] = {}
@@ -256,12 +257,14 @@ def _held_s(setup: Setup, each: int, count: int) -> Floats:
 def _step_s(setup: Setup, each: int) -> float:
     """Mean time from one decode step of `each` sequences to the next, prefills between them [s]."""
     times, demand = setup.case.times((setup.layout,)), setup.demand
-    batch = np.array([[float(each)]])
     prompts = each * setup.draft.tokens_per_step / demand.output_mean * demand.prompt_mean
-    step = times.decode_step_s(batch * (1.0 + setup.draft.tokens), demand.context_mean)
+    rows = each * np.array([[1.0 + setup.draft.tokens, 1.0, 1.0]]) + [[0.0, 0.0, _LONG]]
+    decoding, short, long = times.linear_s(rows)[0]
+    batch = rows[:, :1]
+    alone = times.sequence_s(batch) + times.decode_attention_s(batch, demand.context_mean)
     pairs = times.prefill_attention_s(demand.prompt_mean, 0.0) * prompts / demand.prompt_mean
-    longer = times.linear_s(batch + 8192.0) - times.linear_s(batch)
-    return float(np.ravel(step + longer * prompts / 8192.0 + pairs / setup.layout.dp)[0])
+    prefill_s = (long - short) * prompts / _LONG + pairs / setup.layout.dp
+    return float(np.ravel(decoding + alone + prefill_s)[0])
 
 
 def _watts(result: Played, start_s: float, end_s: float) -> float:
