@@ -12,10 +12,11 @@ from tokenmill.evidence.score import Scored
 
 __all__ = ["panels"]
 
-_SIZE, _GAP, _HEAD, _COLUMNS = 150.0, 26.0, 20.0, 5
+_SIZE, _GAP, _HEAD, _COLUMNS = 150.0, 26.0, 24.0, 5
 _MOST = 60  # points of a panel, spread over its rows
 _STYLE = (
-    "<style>text{font:10px sans-serif;fill:#555}.f{fill:none;stroke:#999}.d{stroke:#bbb}"
+    "<style>text{font:10px sans-serif;fill:#555}.a{font-size:8px;text-anchor:end}"
+    ".f{fill:none;stroke:#999}.d{stroke:#bbb}"
     ".i{stroke:#7aa6d8;fill:none}.p{stroke:#14487f;stroke-width:3.2;stroke-linecap:round}"
     ".o{stroke:#b3261e;stroke-width:3.2;stroke-linecap:round}</style>"
 )
@@ -34,7 +35,8 @@ def panels(groups: Mapping[str, Sequence[Scored]], title: str) -> str:
     height = rows * (_SIZE + _HEAD + _GAP) + _GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'role="img"><title>{escape(title)}</title>{_STYLE}'
+        f'role="img"><title>{escape(title)}</title>{_STYLE}<rect width="100%" height="100%" '
+        'fill="#fff"/>'
     ]
     for at, (name, items) in enumerate(shown.items()):
         x = _GAP + (at % _COLUMNS) * (_SIZE + _GAP)
@@ -62,8 +64,13 @@ def _panel(name: str, items: Sequence[Scored]) -> str:
         dot = f"M{x:.0f} {_SIZE - place(item.predicted or 1.0):.0f}h0"
         (inside if item.inside else outside).append(dot)
     label = f"{name[:26]} ({len(items)})"
+    axes = (
+        f'<text class="a" x="{_SIZE:.0f}" y="{_SIZE + 11:.0f}">measured →</text>'
+        '<text class="a" transform="rotate(-90)" y="-4">predicted →</text>'
+    )
     return (
-        f'<text y="-6">{escape(label)}</text><path class="f" d="M0 0h{_SIZE:.0f}v{_SIZE:.0f}h-'
+        f'{axes}<text y="-6">{escape(label)}</text>'
+        f'<path class="f" d="M0 0h{_SIZE:.0f}v{_SIZE:.0f}h-'
         f'{_SIZE:.0f}z"/><path class="d" d="M0 {_SIZE:.0f}L{_SIZE:.0f} 0"/>'
         f'<path class="i" d="{"".join(bars)}"/><path class="p" d="{"".join(inside)}"/>'
         f'<path class="o" d="{"".join(outside)}"/>'

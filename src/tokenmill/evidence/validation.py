@@ -46,6 +46,8 @@ predicted and held against what was measured: error is |predicted / measured −
 of predicted / measured − 1, *inside* the share of rows that the 80 % interval holds. Constants
 belong to an architecture, an engine's line of versions, an operation or a kind of benchmark
 client, never to a row; what each fit reaches where whole groups are left out stands below.
+Drawings: both axes logarithmic, each metric by its own scale, bars are intervals, and points
+outside theirs are red.
 """
 
 
