@@ -70,3 +70,20 @@ def test_arithmetic_follows_the_power_limit_and_memory_does_not() -> None:
     assert low.chip.memory_bytes_per_s == usual.chip.memory_bytes_per_s
     assert low.name != usual.name
     assert low.power.limit_w == 350.0
+
+
+def test_a_card_cooler_than_the_one_measured_gains_what_its_limit_did_not_take() -> None:
+    """An L40S slows down under long products; an RTX 4090 has half its peak for more power."""
+    share = {
+        name: platform(name).chip.peaks["bf16"] / platform(name).accelerator.peaks["bf16"].value
+        for name in ("l40s", "rtx-4090", "rtx-3090", "a100-sxm-80gb")
+    }
+    assert share["l40s"] == pytest.approx(share["a100-sxm-80gb"], abs=0.01)
+    assert 1.1 < share["rtx-4090"] == share["rtx-3090"] < 1.25
+
+
+def test_check_bits_among_the_data_cost_bandwidth() -> None:
+    for name, corrected in (("l40s", True), ("a10", True), ("rtx-4090", False), ("a100", False)):
+        where = platform(name)
+        stated = where.accelerator.value("memory_bandwidth")
+        assert (where.chip.memory_bytes_per_s < 0.96 * stated) == corrected, name

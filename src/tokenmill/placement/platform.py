@@ -27,6 +27,7 @@ __all__ = [
     "hardware_names",
     "limited",
     "platform",
+    "sustained",
 ]
 
 _ANY = "any"
@@ -160,26 +161,29 @@ def _chip(slug: str) -> Chip:
     # kernels follow the die, as power does: both are split where one family had two processes
     split = power.family(accelerator.architecture, accelerator.process).removeprefix("power-")
     figures = constants(split)
-    bare = bare_chip(accelerator)
-    share = _sustained(accelerator.architecture, bare)
     return replace(
-        bare,
-        peaks={name: peak * share for name, peak in bare.peaks.items()},
+        sustained(bare_chip(accelerator), split),
         constants=kernel_constants({key: item.value for key, item in figures.items()}),
         gap_s=figures["gap"].value if "gap" in figures else 0.0,
         unpack_ops=figures["unpack_ops"].value if "unpack_ops" in figures else 0.0,
     )
 
 
-def _sustained(architecture: str, bare: Chip) -> float:
-    """Share of the peaks [1] that a card's power limit lets it keep, beside the measured card."""
+def sustained(bare: Chip, measured: str) -> Chip:
+    """The chip with the peaks that its power limit lets it keep under a family's constants.
+
+    Parameters: bare chip; measured, the family whose kernels were measured.
+    What its own limit cost that card is in the constants, so that cooler cards gain.
+    """
     known = load.calibration("sustained").figures
-    usual = known.get(f"{architecture}/peak_per_watt")
+    usual = known.get(f"{measured}/peak_per_watt")
     peak = bare.peaks.get("bf16", bare.peaks.get("fp16"))
     if usual is None or peak is None or not bare.tdp_w > 0.0:
-        return 1.0
-    wanted = peak / 1e12 / bare.tdp_w / usual.value
-    return float(min(1.0, wanted ** -known["exponent"].value))
+        return bare
+    free = known.get(f"{measured}/unlimited", usual).value
+    wanted = max(peak / 1e12 / bare.tdp_w, free) / usual.value
+    share = float(wanted ** -known["exponent"].value)
+    return replace(bare, peaks={name: peak * share for name, peak in bare.peaks.items()})
 
 
 def limited(where: Platform, watts: float) -> Platform:
@@ -208,7 +212,7 @@ def bare_chip(accelerator: Accelerator) -> Chip:
         name=accelerator.slug,
         architecture=accelerator.architecture,
         sm_count=value("sm_count", _BLOCKS),
-        memory_bytes_per_s=value("memory_bandwidth"),
+        memory_bytes_per_s=value("memory_bandwidth") * _uncorrected(accelerator),
         l2_bytes=value("l2", 0.0),
         boost_hz=value("boost_clock", 1.5e9),
         peaks={key: item.value for key, item in accelerator.peaks.items()},
@@ -257,11 +261,22 @@ def _node(accelerator: Accelerator, machine: System, gpus: int) -> Node:
 
 def _memory_bytes(accelerator: Accelerator) -> float:
     """Memory a program finds [B]. Labels say GB and chips hold GiB: an "80 GB" H100 shows 81,559
-    MiB. GDDR boards of data centres keep a sixteenth for error correction, which is about the
-    difference, so that the label holds. The record's range has both readings."""
+    MiB. Where a sixteenth is kept for error correction, that is about the difference."""
     label = accelerator.figure("memory")
-    inline_ecc = "GDDR" in accelerator.memory_type and accelerator.market == "datacenter"
-    return label.value if inline_ecc else min(label.high, label.value * 2**30 / 1e9)
+    if _inline_ecc(accelerator):
+        return label.value
+    return min(label.high, label.value * 2**30 / 1e9)
+
+
+def _uncorrected(accelerator: Accelerator) -> float:
+    """Share of the bandwidth [1] that moves data and not what corrects its errors."""
+    share = load.calibration("sustained").figures["inline_ecc"].value
+    return share if _inline_ecc(accelerator) else 1.0
+
+
+def _inline_ecc(accelerator: Accelerator) -> bool:
+    """Whether check bits lie among the data: GDDR boards of data centres; HBM has its own."""
+    return "GDDR" in accelerator.memory_type and accelerator.market == "datacenter"
 
 
 def _fabric(accelerator: Accelerator, machine: System, gpus: int, domain: int) -> Fabric:

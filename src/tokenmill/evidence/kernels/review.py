@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,16 @@ from tokenmill.evidence.kernels.regimes import regimes
 from tokenmill.evidence.kernels.rows import Sample
 from tokenmill.evidence.kernels.table import Table
 from tokenmill.physics.chip import Chip
+from tokenmill.placement.platform import sustained
 
 __all__ = ["KernelRow", "review", "validate"]
 
 Array = NDArray[np.float64]
 Families = Mapping[str, Mapping[str, Mapping[str, Constants]]]
 _FEW = 10  # rows of a regime that can be its table's worst
+# The family whose matrix units are fed alike: warp by warp, not by groups of warps.
+_ALIKE = {"ampere": "ada", "ada": "ampere"}
+_WRITTEN = ("mla_decode", "mla_prefill")  # kernels that exist for one way of feeding them only
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,12 @@ class KernelRow:
 
 
 def _predicted(
-    table: Table, chips: Mapping[str, Chip], sample: Sample, known: Mapping[str, Constants]
+    table: Table, chip: Chip, sample: Sample, known: Mapping[str, Constants]
 ) -> Array | None:
     found = look_up(known, table.key(sample), sample.engine)
     if found is None:
         return None
-    return predict(table, chips[sample.gpu], sample, found.values, found.nuisance)
+    return predict(table, chip, sample, found.values, found.nuisance)
 
 
 def review(
@@ -77,7 +81,7 @@ def review(
         for sample in table.read(folder):
             known = families[chips[sample.gpu].architecture].get(table.operation, {})
             rows = sample.thin(most, seed=3)
-            seconds = _predicted(table, chips, rows, known)
+            seconds = _predicted(table, chips[rows.gpu], rows, known)
             if seconds is not None:
                 pairs.setdefault((name, sample.gpu), []).append((seconds, rows.seconds))
     return {
@@ -86,21 +90,44 @@ def review(
     }
 
 
+def _donors(table: Table, family: str, others: Collection[str]) -> list[str]:
+    """The families that stand in for one that nobody measured, of those that have constants.
+
+    The one that is fed alike and, but for latent attention, the generation between; else all.
+    """
+    alike = _ALIKE.get(family)
+    if alike not in others:
+        return list(others)
+    between = ["hopper"] if table.operation not in _WRITTEN and "hopper" in others else []
+    return [alike, *between]
+
+
+def _measured(
+    table: Table, found: Mapping[str, Constants], samples: Sequence[Sample]
+) -> dict[str, Constants]:  # fmt: skip
+    """The constants that rest on samples, without those that a family inherits."""
+    keys = {table.key(sample) for sample in samples}
+    keys |= {f"{table.key(sample)}.{sample.engine}" for sample in samples}
+    return {key: constants for key, constants in found.items() if key in keys}
+
+
 def _afar(
     table: Table, chips: Mapping[str, Chip], mine: Sequence[Sample], gpu: str,
-    others: Sequence[Mapping[str, Constants]], most: int,
+    others: Mapping[str, Mapping[str, Constants]], most: int,
 ) -> dict[str, Constants]:  # fmt: skip
     """Constants for an accelerator that never saw it, by key.
 
-    They come from the rest of its family, or from the mean of all other families.
+    They come from the rest of its family, or from the mean of families near to it that have them.
     """
     theirs = [sample for sample in mine if sample.gpu != gpu]
     rest = family_constants(table, chips, theirs, most) if theirs else {}
     for sample in mine:
         key = table.key(sample)
         if sample.gpu == gpu and look_up(rest, key, sample.engine) is None:
-            known = [look_up(other, key, sample.engine) for other in others]
-            mean = mean_constants([constants for constants in known if constants])
+            known = {name: look_up(other, key, sample.engine) for name, other in others.items()}
+            having = {name: constants for name, constants in known.items() if constants}
+            donors = _donors(table, chips[gpu].architecture, having)
+            mean = mean_constants([having[name] for name in donors])
             if mean is not None:
                 rest[f"{key}.{sample.engine}"] = mean
     return rest
@@ -110,7 +137,9 @@ def _row(
     table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
     near: Mapping[str, Constants], far: Mapping[str, Constants], rows: int,
 ) -> KernelRow | None:  # fmt: skip
-    both = [(s, _predicted(table, chips, s, near), _predicted(table, chips, s, far))
+    chip = chips[samples[0].gpu]
+    limited = sustained(chip, _ALIKE.get(chip.architecture, chip.architecture))
+    both = [(s, _predicted(table, chip, s, near), _predicted(table, limited, s, far))
             for s in samples]  # fmt: skip
     found = [(s, a / s.seconds, b / s.seconds) for s, a, b in both
              if a is not None and b is not None]  # fmt: skip
@@ -156,7 +185,7 @@ def validate(
             known = {f: of for f, of in families.items() if f != MEAN and f in groups}
             fitted = {f: dict(of.get(table.operation, {})) for f, of in known.items()}
         for family, mine in groups.items():
-            others = [constants for f, constants in fitted.items() if f != family]
+            others = {f: _measured(table, c, groups[f]) for f, c in fitted.items() if f != family}
             for gpu in dict.fromkeys(sample.gpu for sample in mine):
                 far = _afar(table, chips, mine, gpu, others, most)
                 here = [sample for sample in mine if sample.gpu == gpu]
