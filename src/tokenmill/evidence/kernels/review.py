@@ -95,7 +95,7 @@ def _donors(table: Table, family: str, others: Collection[str]) -> list[str]:
 
     The one that is fed alike and, but for latent attention, the generation between; else all.
     """
-    alike = _ALIKE.get(family)
+    alike = _ALIKE.get(family, "")
     if alike not in others:
         return list(others)
     between = ["hopper"] if table.operation not in _WRITTEN and "hopper" in others else []
