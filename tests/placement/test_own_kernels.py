@@ -114,3 +114,11 @@ def test_older_vllm_runs_8_bit_experts_on_the_kernels_of_blocks() -> None:
     assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "fp8") == "fp8_block"
     assert own_kernels.expert_kernels(engine("vllm", "0.19"), where, "fp8") == "fp8"
     assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "bf16") == "bf16"
+
+
+def test_experts_of_old_lines_leave_the_groups_of_warps_of_new_chips_idle() -> None:
+    old, new = engine("tensorrt-llm", "0.9.0"), engine("tensorrt-llm", "0.10.0")
+    for name, share in (("h100-sxm", 0.63), ("a100-sxm-80gb", 1.0), ("l40s", 1.0)):
+        peaks = own_kernels.expert_chip(old, chip(name)).peaks
+        assert peaks["bf16"] == pytest.approx(share * chip(name).peaks["bf16"])
+        assert own_kernels.expert_chip(new, chip(name)) is chip(name)

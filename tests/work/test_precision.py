@@ -127,3 +127,11 @@ def test_gguf_files_of_gpt_oss_have_their_published_size() -> None:
     for slug, gigabytes in (("gpt-oss-20b", 12.1), ("gpt-oss-120b", 63.4)):
         size = stored_bytes(arch(slug), weight_format("mxfp4_moe"))
         assert size / 1e9 == pytest.approx(gigabytes, rel=0.04)
+
+
+def test_wide_experts_take_16_bits_and_leave_the_rest() -> None:
+    small = weight_format("fp8")
+    wide = small.wide_experts()
+    assert (wide.expert_bits, wide.experts) == (16.0, "bf16")
+    assert (wide.attention, wide.feed_forward_bits) == (small.attention, small.feed_forward_bits)
+    assert wide.name != small.name

@@ -70,8 +70,9 @@ class Engine:
     [B] that attention moves per pair and head, 0 where it is fused; unshared [1], share of the
     queries of a group that read the cache for themselves; unpack, whether small weights are
     unpacked before a large product; expert_tile [rows] that experts are padded to and
-    host_expert_s [s] per expert of a layer, in a chunk; spill_bytes_per_s [B/s] at which layers
-    that the GPU has no room for are computed by the host, 0 where the engine refuses instead.
+    host_expert_s [s] per expert of a layer, in a chunk; wide_experts, whether experts are stored
+    and multiplied in 16 bits, by single warps; spill_bytes_per_s [B/s] at which layers that the
+    GPU has no room for are computed by the host, 0 where the engine refuses instead.
     Decode attention multiplies the queries of a group together where their number lies between
     grouped_least and grouped_most, also if it is odd where grouped_odd says so, and those of a
     beam search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0
@@ -109,6 +110,7 @@ class Engine:
     unpack: bool
     expert_tile: float
     host_expert_s: float
+    wide_experts: bool
     spill_bytes_per_s: float
     vector_share: float
     grouped_least: float
@@ -224,6 +226,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         unpack=value("unpack", 0.0) > 0.5,
         expert_tile=value("expert_tile", 0.0),
         host_expert_s=value("host_expert", 0.0),
+        wide_experts=value("wide_experts", 0.0) > 0.5,
         spill_bytes_per_s=value("spill", 0.0),
         vector_share=value("vector_share", 0.0),
         grouped_least=value("grouped_least", 1.0),

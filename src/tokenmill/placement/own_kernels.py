@@ -21,6 +21,7 @@ __all__ = [
     "activations_s",
     "block_scales_s",
     "cached_token_s",
+    "expert_chip",
     "expert_kernels",
     "experts_extra_s",
     "own_chip",
@@ -58,6 +59,14 @@ def own_chip(engine: Engine, chip: Chip, *, few: bool = False) -> Chip:
         memory_bytes_per_s=chip.memory_bytes_per_s * engine.stream_share,
         peaks={name: peak * engine.tensor_share * padded for name, peak in chip.peaks.items()},
     )
+
+
+def expert_chip(engine: Engine, chip: Chip) -> Chip:
+    """The chip as kernels of the engine for experts use it: those of single warps reach less."""
+    warp = _WARP.get(chip.architecture, 1.0)
+    if not engine.wide_experts or warp == 1.0:
+        return chip
+    return replace(chip, peaks={name: peak * warp for name, peak in chip.peaks.items()})
 
 
 def own_kernel_s(

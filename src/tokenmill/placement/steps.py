@@ -291,7 +291,7 @@ class StepTimes:
         touched = experts.experts_read(distinct, e.top_k, e.count, grid.ep)
         wanted = own_kernels.expert_kernels(self.engine, self.chip, self.weights.experts)
         seconds = own_kernels.own_kernel_s(
-            self.engine, self.chip, tokens,
+            self.engine, own_kernels.expert_chip(self.engine, self.chip), tokens,
             lambda chip: experts.moe_s(
                 chip, wanted, tokens, inner, e.width, e.top_k, e.count,
                 tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,

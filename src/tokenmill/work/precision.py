@@ -12,7 +12,7 @@ formats of llama.cpp (ggml-quants) hold 256 values in 144 (Q4_K), 176 (Q5_K), 21
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tokenmill.errors import UnknownName
@@ -52,6 +52,10 @@ class WeightFormat:
     gguf: bool = False
     value_blocks: tuple[float, ...] = ()
     down_blocks: tuple[float, ...] = ()
+
+    def wide_experts(self) -> WeightFormat:
+        """The same format with its experts in 16 bits."""
+        return replace(self, name=f"{self.name}-wide", expert_bits=16.0, experts="bf16")
 
 
 def _plain(

@@ -226,6 +226,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     # where no degree is stated, a model may have been split over all GPUs
     widest = layout if point.text("tp") or layout.pp > 1 else Layout(gpus)
     weights = _fitting(Case(where, model, arch, weights, cache, runs_on), widest)
+    weights = weights.wide_experts() if runs_on.wide_experts else weights
     where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
     case = Case(where, model, arch, weights, cache, runs_on)
     shape = point.text("length_shape", "fixed")
