@@ -17,8 +17,8 @@ from tokenmill.errors import DoesNotFit, TokenmillError
 from tokenmill.physics.chip import Chip
 from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout, legal_layouts
+from tokenmill.placement.parts import Part
 from tokenmill.placement.platform import Platform, hardware_names, platform
-from tokenmill.placement.steps import Part
 from tokenmill.planner.plan import plan
 from tokenmill.planner.question import Question
 from tokenmill.planner.search import Limits, choose

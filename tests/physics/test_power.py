@@ -127,7 +127,7 @@ def read_shares() -> dict[str, power_fit.Shares]:
 @pytest.fixture(scope="module")
 def activity(shared: Path) -> Activity:
     """One in four of the measured rows, which play in a few seconds."""
-    return read_activity(shared / "measurements", step=4)
+    return power_fit.fit_bent(read_activity(shared / "measurements", step=4))[0]
 
 
 # Median and mean absolute error that measured GPU power may have at its measured speed. They may

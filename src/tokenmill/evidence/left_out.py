@@ -60,11 +60,11 @@ def collectives_left_out(shared: Path) -> Iterator[LeftOut]:
 
 def power_left_out(shared: Path) -> Iterator[LeftOut]:
     """GPU power of language models at a throughput that is known."""
-    from tokenmill.evidence.power.fit import cross_validate, fit, predict
+    from tokenmill.evidence.power.fit import cross_validate, fit_bent, predict
     from tokenmill.evidence.power.rows import read_activity
 
-    rows = read_activity(shared / "measurements")
-    fitted = predict(rows, fit(rows)) / rows.measured_w
+    rows, found = fit_bent(read_activity(shared / "measurements"))
+    fitted = predict(rows, found) / rows.measured_w
     for name, by in (("publication", "publication"), ("GPU", "gpu"), ("model", "model")):
         without = cross_validate(rows, _labels(by)) / rows.measured_w
         yield from _by(fitted, without, rows.gpu, "power of", name)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip, Experts
 
-__all__ = ["busiest_rows", "experts_read", "moe_s", "touched_share"]
+__all__ = [
+    "busiest_rows", "experts_read", "mean_load", "moe_s", "padded_rows", "touched_share",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -103,3 +105,23 @@ def moe_s(
     fixed = fixed + c.block_clocks * blocks / chip.sm_count
     result: Array = fixed / chip.boost_hz + work_s + stream_s
     return result
+
+
+def mean_load(
+    distinct: Any, tokens: Any, top_k: Any, experts: Any, ep: Any, skew: Any = _SKEW
+) -> tuple[Array, Array]:
+    """(rows, experts touched) [count] of the mean of `ep` ranks, while the busiest sets the pace.
+
+    Parameters as in `busiest_rows`; distinct, the tokens that choose for themselves.
+    """
+    local = experts / np.asarray(ep, float)
+    rows: Array = np.asarray(tokens, float) * top_k / np.asarray(ep, float)
+    chosen = np.asarray(distinct, float) * top_k / experts
+    return rows, np.minimum(local * touched_share(chosen, skew), rows)
+
+
+def padded_rows(chip: Chip, dtype: str, touched: Any, engine: str = "any") -> Array:
+    """Rows of no token that fill the tiles of `touched` experts [count]."""
+    constants: Experts = chip.pick("experts", arithmetic(chip, dtype).constants, engine)
+    rows: Array = 0.5 * constants.tile * np.asarray(touched, float)
+    return rows

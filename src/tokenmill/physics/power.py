@@ -38,8 +38,8 @@ class PowerConstants:
     arithmetic included; links, both ends. bend: how sharply the draw bends at the limit.
     voltage_floor: lowest voltage over the highest; knee: clock share at which it is reached.
     leakage [1/K]: growth of idle and active power with temperature. routed_w [W]: more while
-    grouped products of experts run, and routed_flop, the energy of their FLOP over that of a dense
-    one: most of a tile is padding. link_share: of the active power, drawn while kernels only
+    grouped products of experts run, and routed_flop, the energy of their FLOP, the padding of tiles
+    included, over that of a dense one. link_share: of the active power, drawn while kernels only
     move messages. static_share: of the idle power, drawn at any clock.
     """
 

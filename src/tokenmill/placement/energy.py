@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tokenmill.physics.power import Node, PowerConstants, drawn_w, node_w, step_joules
-from tokenmill.placement.steps import Part
+from tokenmill.placement.parts import Part
 
 __all__ = ["gpu_watts", "machine_watts", "parts_joules"]
 
@@ -27,15 +27,17 @@ def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
         if part.dtype == "host":
             continue
         routed = part.name == "experts"
-        amount = part.flop * (power.routed_flop if routed else 1.0)
+        amount = (part.flop + part.padding) * (power.routed_flop if routed else 1.0)
         flop = {part.dtype: amount} if part.dtype in formats else {}
         cached = part.memory_bytes if part.name == "attention" else 0.0
-        seconds = part.seconds * (power.link_share if part.dtype == "link" else 1.0)
+        # who waits for others does as those do who move messages
+        waiting = 1.0 if part.dtype == "link" else 1.0 - part.share
+        seconds = part.seconds * (1.0 - waiting * (1.0 - power.link_share))
         total = total + step_joules(
             power, seconds, flop, part.memory_bytes, part.link_bytes, cached
         )
         if routed:
-            total = total + power.routed_w * part.seconds
+            total = total + power.routed_w * part.seconds * part.share
     return total
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenmill.physics import attention, elementwise, experts, gemm, state_space
+from tokenmill.physics import attention, elementwise, gemm, state_space
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip
 from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
@@ -26,6 +26,8 @@ from tokenmill.placement import compressed, own_kernels
 from tokenmill.placement.cache_reads import cache_ways, prefill_reads
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
+from tokenmill.placement.parts import Part, counted
+from tokenmill.placement.routed import expert_part
 from tokenmill.placement.scans import scan_coefficients
 from tokenmill.work import language
 from tokenmill.work.architecture import (
@@ -41,25 +43,10 @@ from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul
 from tokenmill.work.precision import CacheFormat, WeightFormat
 from tokenmill.work.storage import stored_bits
 
-__all__ = ["Part", "StepTimes"]
+__all__ = ["StepTimes"]
 
 Scalar = Any
 _PREFILLS: dict[type, str] = {Attention: "prefill", LatentAttention: "mla_prefill"}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One operation of a step on one GPU, arrays [layouts, batches].
-
-    seconds [s]; flop [FLOP] at `dtype`; memory_bytes, link_bytes [B].
-    """
-
-    name: str
-    seconds: Scalar
-    flop: Scalar
-    memory_bytes: Scalar
-    link_bytes: Scalar
-    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +87,9 @@ class StepTimes:
                     if op.split == "rows" and not op.name.startswith("shared"):
                         reduced += op.count
             elif isinstance(op, ExpertBlock):
-                yield self._experts(op, _rows(tokens, grid.pp))
+                yield expert_part(
+                    self.engine, self.chip, grid, self.weights, op, _rows(tokens, grid.pp)
+                )
                 yield from self._expert_messages(op, tokens)
             elif isinstance(op, Elementwise) and not op.per_sequence:
                 yield self._elementwise(op, rows)
@@ -276,44 +265,18 @@ class StepTimes:
         seconds = np.maximum(seconds, own_kernels.unpacked_few_s(self.chip, rows, k * n, stored))
         seconds = seconds + own_kernels.unpacking_s(self.engine, self.chip, rows, k * n, stored)
         seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted)
-        return _counted(op, seconds, flop, memory, peak)
+        return counted(op, seconds, flop, memory, peak)
 
     def _multiplied(self, dtype: str) -> str:
         """The arithmetic of a format: 16 bits for all where the engine has only such kernels."""
         return "bf16" if self.engine.accumulate_bits == 16 else dtype
-
-    def _experts(self, op: ExpertBlock, tokens: Scalar) -> Part:
-        e, grid = op.experts, self.grid
-        inner = e.input_width or op.hidden
-        stored = stored_bits(op, self.weights) / 8.0
-        rows = experts.busiest_rows(tokens, e.top_k, e.count, grid.ep)
-        distinct = np.asarray(tokens, float) ** self.engine.alike
-        touched = experts.experts_read(distinct, e.top_k, e.count, grid.ep)
-        wanted = own_kernels.expert_kernels(self.engine, self.chip, self.weights.experts)
-        seconds = own_kernels.own_kernel_s(
-            self.engine, own_kernels.expert_chip(self.engine, self.chip), tokens,
-            lambda chip: experts.moe_s(
-                chip, wanted, tokens, inner, e.width, e.top_k, e.count,
-                tp=grid.moe_tp, ep=grid.ep, matrices=float(op.matrices), engine=self.engine.name,
-                weight_bytes=stored, load=(rows, touched),
-            ),
-        )  # fmt: skip
-        each = op.matrices * inner * e.width / grid.moe_tp
-        flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
-        peak = arithmetic(self.chip, wanted).peak
-        seconds = own_kernels.paced_s(self.engine, self.chip, seconds, flop, peak, memory)
-        seconds = seconds + own_kernels.experts_extra_s(
-            self.engine, self.chip, tokens, tokens * e.top_k / grid.ep, touched, each
-        )
-        seconds = seconds + own_kernels.block_scales_s(self.engine, self.chip, wanted) * 2.0
-        return _counted(op, seconds, flop, memory, peak)
 
     def _elementwise(self, op: Elementwise, rows: Scalar) -> Part:
         ways = self.grid.tp if op.split else 1.0
         moved = rows * op.values / ways * 2.0
         seconds = elementwise.stream_s(self.chip, moved)
         seconds = seconds + own_kernels.activations_s(self.engine, self.chip, rows, moved)
-        return _counted(op, seconds, rows * op.flop / ways, moved, "fp32")
+        return counted(op, seconds, rows * op.flop / ways, moved, "fp32")
 
     def _expert_messages(self, op: ExpertBlock, tokens: Scalar) -> Iterator[Part]:
         """Tensor ranks add up their experts' results; data-parallel ranks exchange tokens."""
@@ -428,14 +391,6 @@ class StepTimes:
             )
         chunk, token = scan_coefficients(self.chip, mixer, tp, name)
         return chunk, token, zero, zero
-
-
-def _counted(
-    op: Matmul | ExpertBlock | Elementwise, seconds: Scalar, flop: Scalar, memory: Scalar, peak: str
-) -> Part:
-    """All kernels of an operation, given what one of them costs."""
-    parts = (seconds * op.count, flop * op.count, memory * op.count, np.zeros_like(seconds))
-    return Part(op.name, *parts, peak)
 
 
 def _windowed(

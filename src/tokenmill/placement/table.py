@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tokenmill.physics.power import PowerConstants, drawn_w
 from tokenmill.placement.cache_reads import prefill_reads
 from tokenmill.placement.energy import parts_joules
-from tokenmill.placement.steps import Part, StepTimes
+from tokenmill.placement.parts import Part
+from tokenmill.placement.steps import StepTimes
 
 __all__ = ["StepTable", "step_table"]
 

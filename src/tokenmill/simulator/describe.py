@@ -16,7 +16,8 @@ from tokenmill.physics.chip import Chip
 from tokenmill.placement import memory
 from tokenmill.placement.energy import gpu_watts, machine_watts, parts_joules
 from tokenmill.placement.layout import Layout
-from tokenmill.placement.steps import Part, StepTimes
+from tokenmill.placement.parts import Part
+from tokenmill.placement.steps import StepTimes
 from tokenmill.simulator.cases import Case, memory_need, step_tokens
 from tokenmill.simulator.estimate import Steady, held, steady, tail
 from tokenmill.simulator.outcome import (

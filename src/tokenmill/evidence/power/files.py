@@ -10,7 +10,15 @@ import numpy as np
 
 from tokenmill.evidence.calibration import Constant, Origin, render
 from tokenmill.evidence.power import jobs_fit, runs_fit
-from tokenmill.evidence.power.fit import Shares, errors, fit, fit_clock, predict, read_caps
+from tokenmill.evidence.power.fit import (
+    Shares,
+    errors,
+    fit,
+    fit_bent,
+    fit_clock,
+    predict,
+    read_caps,
+)
 from tokenmill.evidence.power.rows import Activity, read_activity
 from tokenmill.evidence.power.shared import shared_file
 from tokenmill.physics.power import PowerConstants, family
@@ -96,8 +104,8 @@ def files(measurements: Path) -> dict[str, str]:
 
     Parameters: measurements, the folder with power.csv, serving.csv and training.csv.
     """
-    rows = read_activity(measurements)
-    found, ranges = fit(rows), _spread(rows)
+    rows, found = fit_bent(read_activity(measurements))
+    ranges = _spread(rows)
     scores = errors(rows, predict(rows, found), lambda r: r.family)
     texts = {"power-shared": shared_file(*fit_clock(read_caps(measurements)))}
     for slug, shares in found.items():

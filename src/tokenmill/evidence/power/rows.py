@@ -22,7 +22,7 @@ from tokenmill.physics import power
 from tokenmill.physics.power import PowerConstants
 from tokenmill.placement.platform import platform
 
-__all__ = ["ACTIVITIES", "Activity", "read_activity"]
+__all__ = ["ACTIVITIES", "Activity", "read_activity", "twin_watts"]
 
 Array = NDArray[np.float64]
 ACTIVITIES = (
@@ -30,7 +30,22 @@ ACTIVITIES = (
     "routed_flop16",
 )  # fmt: skip
 _RESTING = 0.05  # share of the time that kernels run while a card waits for its host
-_Record = tuple[tuple[str, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """How the twin plays a row: as a serving row, under a setup, on so many GPUs [count].
+
+    amounts of `ACTIVITIES` are those at its own speed, which need not be the measured one.
+    """
+
+    row: Point
+    setup: Setup
+    gpus: int
+    amounts: Array
+
+
+_Record = tuple[tuple[str, ...], tuple[float, ...], _Play | None]
 _RIGHT = 0.35  # rows whose speed the twin has within this (as a logarithm) tell of its watts
 
 
@@ -64,7 +79,8 @@ class Activity:
     family of power constants; limit_w [W] and memory of the card; of `ACTIVITIES` (8, rows):
     shares of the time that kernels run, that they move messages, that grouped products run;
     16-bit-equivalent FLOP/s of dense work; B/s of memory, of cache and of links; FLOP/s of
-    grouped products; measured_w [W] per GPU.
+    grouped products; measured_w [W] per GPU; plays, of rows that the twin plays; bent [1], what it
+    draws over what the constants make of the mean activity: it bends every step by itself.
     """
 
     publication: NDArray[np.str_]
@@ -75,6 +91,8 @@ class Activity:
     limit_w: Array
     amounts: Array
     measured_w: Array
+    plays: NDArray[np.object_]
+    bent: Array
 
     def where(self, mask: NDArray[np.bool_]) -> Activity:
         """The rows of a mask."""
@@ -94,12 +112,22 @@ def read_activity(measurements: Path, step: int = 1) -> Activity:
         if number % step == 0 and (record := _record(point, row, rate, watts)) is not None
     ]
     records += list(_resting(measurements))
-    names, numbers = zip(*records, strict=True)
+    names, numbers, played = zip(*records, strict=True)
     publication, gpu, model, family, memory = (
         np.array(column) for column in zip(*names, strict=True)
     )
     limit_w, watts, *amounts = np.array(numbers).T
-    return Activity(publication, gpu, model, family, memory, limit_w, np.array(amounts), watts)
+    plays = np.empty(len(played), dtype=object)
+    plays[:] = played
+    return Activity(
+        publication, gpu, model, family, memory, limit_w, np.array(amounts), watts, plays,
+        np.ones(watts.size),
+    )  # fmt: skip
+
+
+def twin_watts(play: _Play, name: str, chip: PowerConstants) -> float:
+    """What the twin says that each GPU of a row draws under constants that have a name [W]."""
+    return talk_of(play.row, _with(play.setup, name, chip)).watts / play.gpus
 
 
 def _measured(measurements: Path) -> Iterator[tuple[Point, Point, float, float]]:
@@ -125,11 +153,13 @@ def _record(point: Point, row: Point, rate: float, watts: float) -> _Record | No
     told = seen["busy"].tokens_per_s
     if not abs(np.log(told / rate)) < _RIGHT:
         return None
-    amounts = np.array([seen[name].watts for name in ACTIVITIES]) / gpus * rate / told
-    amounts[1] -= amounts[0]
-    amounts[7] -= amounts[3]
+    played = np.array([seen[name].watts for name in ACTIVITIES]) / gpus
+    played[1] -= played[0]
+    played[7] -= played[3]
+    amounts = played * rate / told
     amounts[:2] /= max(amounts[:2].sum(), 1.0)
-    return _named(point, point.text("model"), watts / gpus, amounts)
+    play = _Play(row, setup, gpus, played)
+    return _named(point, point.text("model"), watts / gpus, amounts, play)
 
 
 def _resting(measurements: Path) -> Iterator[_Record]:
@@ -144,12 +174,14 @@ def _resting(measurements: Path) -> Iterator[_Record]:
             yield _named(point, "training", watts, amounts)
 
 
-def _named(point: Point, model: str, watts: float, amounts: Array) -> _Record:
+def _named(
+    point: Point, model: str, watts: float, amounts: Array, play: _Play | None = None
+) -> _Record:
     where = platform(point.text("gpu"))
     family = power.family(where.chip.architecture, where.accelerator.process)
     names = (point.text("publication"), where.accelerator.slug, model, family,
              where.accelerator.memory_type)  # fmt: skip
-    return names, (where.power.limit_w, watts, *amounts)
+    return names, (where.power.limit_w, watts, *amounts), play
 
 
 def _with(setup: Setup, name: str, chip: PowerConstants) -> Setup:
