@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tokenmill.evidence.held_out import held_out
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.serving.clients import client_of, engine_named
+from tokenmill.evidence.serving.lengths import drawn
 from tokenmill.evidence.serving.predict import predict_serving
+from tokenmill.evidence.serving.setups import setup_of
 from tokenmill.placement.engines import engine
 from tokenmill.work.launches import launches
 from tokenmill.work.precision import weight_format
@@ -90,6 +93,15 @@ def test_batches_of_2023_end_together() -> None:
         for date in ("2023-09-11", "2024-03-27")
     )
     assert then < 0.7 * later
+
+
+def test_answers_of_a_power_of_two_all_reach_their_limit() -> None:
+    cells = {**BATCH, "model": "llama-3-8b", "length_shape": "sharegpt", "load": "offline"}
+    rng = np.random.default_rng(0)
+    for length, spread in (("256", False), ("214", True)):
+        prompts, outputs = drawn(setup_of(row(**{**cells, "osl_mean": length})), 64, rng)
+        assert (len(set(outputs.tolist())) > 1) == spread
+        assert len(set(prompts.tolist())) > 1
 
 
 def test_ranks_that_wait_for_each_other_answer_later() -> None:

@@ -28,7 +28,7 @@ def drawn(setup: Setup, count: int, rng: np.random.Generator) -> tuple[Ints, Int
 def _lengths(
     setup: Setup, side: str, mean: float, count: int, rng: np.random.Generator
 ) -> Ints:  # fmt: skip
-    if setup.shape == "fixed":
+    if setup.shape == "fixed" or (side == "output" and _limit(mean)):
         values = np.full(count, mean)
     else:
         even = (rng.permutation(count) + 0.5) / count
@@ -38,6 +38,11 @@ def _lengths(
         else:
             values = _spread(setup.shape, side, mean)[(even * _POINTS).astype(int)]
     return np.maximum(np.round(values), 1.0).astype(np.int32)
+
+
+def _limit(mean: float) -> bool:
+    """Whether a mean of answers [tokens] is the limit that all of them reach: a power of two."""
+    return mean == round(mean) and not round(mean) & (round(mean) - 1)
 
 
 def variation(shape: str, side: str) -> float:
