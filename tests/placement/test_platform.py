@@ -8,7 +8,7 @@ import pytest
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, UnknownName
-from tokenmill.placement.platform import hardware_names, limited, platform
+from tokenmill.placement.platform import by_die, hardware_names, limited, platform
 
 
 @pytest.mark.parametrize("name", hardware_names())
@@ -87,3 +87,13 @@ def test_check_bits_among_the_data_cost_bandwidth() -> None:
         where = platform(name)
         stated = where.accelerator.value("memory_bandwidth")
         assert (where.chip.memory_bytes_per_s < 0.96 * stated) == corrected, name
+
+
+def test_software_sees_the_dies_of_cdna2_as_gpus() -> None:
+    card = platform("mi250")
+    die = by_die(card)
+    assert die.chip.memory_bytes * 2 == card.chip.memory_bytes
+    assert die.chip.flop_per_s("bf16") * 2 == card.chip.flop_per_s("bf16")
+    assert (die.machine_gpus, die.domain_gpus) == (2 * card.machine_gpus, 2 * card.domain_gpus)
+    for name in ("mi210", "b200-sxm", "h100-sxm"):
+        assert by_die(platform(name)) is platform(name)

@@ -22,6 +22,7 @@ from tokenmill.placement.layout import Layout
 __all__ = [
     "Platform",
     "bare_chip",
+    "by_die",
     "check_span",
     "chip_of",
     "hardware_names",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _ANY = "any"
+_APART = frozenset({"cdna2"})  # architectures whose dies are GPUs of their own to software
 # How finely work is cut on chips whose makers count no multiprocessors (TPU, Gaudi, Trainium).
 _BLOCKS = 100.0
 
@@ -184,6 +186,35 @@ def sustained(bare: Chip, measured: str) -> Chip:
     wanted = max(peak / 1e12 / bare.tdp_w, free) / usual.value
     share = float(wanted ** -known["exponent"].value)
     return replace(bare, peaks={name: peak * share for name, peak in bare.peaks.items()})
+
+
+def by_die(where: Platform) -> Platform:
+    """The platform with every die as a GPU of its own, where software sees them so (CDNA 2).
+
+    What the record says of a card is divided evenly, its links too.
+    """
+    dies = where.accelerator.dies
+    if where.chip.architecture not in _APART or dies == 1:
+        return where
+    chip, fabric = where.chip, where.fabric
+    return replace(
+        where, name=f"{where.name}-die", machine_gpus=where.machine_gpus * dies,
+        domain_gpus=where.domain_gpus * dies, most_gpus=where.most_gpus * dies,
+        chip=replace(
+            chip, sm_count=chip.sm_count / dies, l2_bytes=chip.l2_bytes / dies,
+            memory_bytes=chip.memory_bytes / dies, tdp_w=chip.tdp_w / dies,
+            idle_w=chip.idle_w / dies, memory_bytes_per_s=chip.memory_bytes_per_s / dies,
+            peaks={name: peak / dies for name, peak in chip.peaks.items()},
+        ),
+        fabric=replace(
+            fabric, link_bytes_per_s=fabric.link_bytes_per_s / dies,
+            domain_gpus=fabric.domain_gpus * dies,
+        ),
+        power=replace(
+            where.power, limit_w=where.power.limit_w / dies, idle_w=where.power.idle_w / dies,
+            active_w=where.power.active_w / dies,
+        ),
+    )  # fmt: skip
 
 
 def limited(where: Platform, watts: float) -> Platform:

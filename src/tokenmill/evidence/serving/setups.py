@@ -17,7 +17,7 @@ from tokenmill.evidence.serving.clients import Client, client_of, engine_named, 
 from tokenmill.placement import memory
 from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout, LayoutGrid
-from tokenmill.placement.platform import Platform, limited
+from tokenmill.placement.platform import Platform, by_die, limited
 from tokenmill.simulator.cases import Case, language_model, memory_need
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
@@ -193,7 +193,7 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
     note = point.text("note")
-    where = platform_named(as_noted(point.text("gpu"), note))
+    where = by_die(platform_named(as_noted(point.text("gpu"), note)))
     where = limited(where, power_limit_w(note, where.chip.tdp_w))
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
