@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 import tokenmill as tm
 from tokenmill.catalog import load
+from tokenmill.evidence.family import family_named
 from tokenmill.evidence.interval import DISTANCES, Band, band_of, beats, distance, quantity_of
 from tokenmill.evidence.interval_fit import coverage, quantiles, shared_errors
+from tokenmill.evidence.points import Point
 from tokenmill.evidence.residuals import Residuals
 
 FAMILIES = ("serving", "collectives", "media")
@@ -33,6 +36,33 @@ def test_distance_is_that_of_the_measurements() -> None:
     assert distance("serving", "H100", "meta-llama/Llama-3.1-8B") == "measured"
     assert distance("serving", "h100-sxm", "qwen2.5-1.5b") == "architecture"
     assert distance("serving", "tpu-v6e", "llama-3.1-8b") == "specification"
+
+
+def test_watts_are_as_far_as_watts_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = load.files("calibration")["interval-serving"].read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines() if not line.startswith('"rows/power/')]
+    row = '"rows/power/hopper" = { value = "274", low = "274", high = "274", source = "rows" }'
+    at = next(n for n, line in enumerate(kept) if line.startswith('"rows/'))
+    (tmp_path / "calibration").mkdir()
+    path = tmp_path / "calibration" / "interval-serving.toml"
+    path.write_text("\n".join([*kept[:at], row, *kept[at:]]), encoding="utf-8")
+    monkeypatch.setenv("TOKENMILL_CATALOG", str(tmp_path))
+    assert distance("serving", "b200-sxm", "deepseek-r1") == "measured"
+    assert distance("serving", "b200-sxm", "deepseek-r1", "power") == "specification"
+    assert distance("serving", "h100-sxm", "llama-3.1-8b", "power") == "measured"
+    assert distance("serving", "h200-sxm", "qwen3-8b", "power") == "architecture"
+
+
+def test_a_binding_cap_is_a_condition_of_its_own() -> None:
+    def condition(**cells: str) -> str:
+        cells = {"scope": "gpu", "gpu": "v100-pcie-32gb"} | cells
+        return family_named("power").condition(Point("row", 1, cells))
+
+    assert condition() == condition(power_cap_w="250") == "gpu"
+    assert condition(power_cap_w="150") == "gpu+capped"
+    assert condition(scope="system") == "system"
 
 
 def test_tails_are_quantities_of_their_own() -> None:

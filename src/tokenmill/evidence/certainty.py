@@ -32,7 +32,7 @@ def outcome_band(
     wait for their answers, instead of a rate; cluster, where it runs and was measured.
     Raises: UnknownName.
     """
-    near = distance(SERVING, outcome.accelerator, outcome.model)
+    near = distance(SERVING, outcome.accelerator, outcome.model, quantity)
     found = band_of(SERVING, quantity, "concurrency" if closed else "rate", near)
     if cluster is None:
         return found

@@ -106,6 +106,17 @@ def _reach(point: Point) -> str:
     return platform(point.text("gpu")).fabric.kind.split("-")[0]
 
 
+def _drawn(point: Point) -> str:
+    """Where power was read, and whether a cap bound it, which tells most of it beforehand."""
+    from tokenmill.placement.platform import platform
+
+    scope = point.text("scope", "gpu")
+    if not point.text("power_cap_w"):
+        return scope
+    limit_w = platform(point.text("gpu")).power.limit_w
+    return f"{scope}+capped" if point.number("power_cap_w") < 0.99 * limit_w else scope
+
+
 def _later(name: str) -> Predict:
     def refuse(point: Point) -> Mapping[str, float]:
         raise Unsupported(f"{name} rows are not predicted by this version")
@@ -126,7 +137,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "power", frozenset(("scope", "energy_per", "power_cap_w")), ("gpu",),
         ("power_w", "energy_j", "throughput"), _POWER_INPUTS, _power,
-        lambda point: point.text("scope", "gpu"),
+        _drawn,
     ),
     Family(
         "media", frozenset(("seconds_per_output", "outputs_per_s", "energy_j_per_output")),

@@ -23,13 +23,14 @@ from tokenmill.errors import UnknownName
 from tokenmill.physics import power
 
 __all__ = [
-    "DISTANCES", "P90", "Band", "Distance", "band_of", "beats", "distance", "hardware_keys",
-    "quantity_of", "shared_error",
+    "DISTANCES", "DRAWN", "P90", "Band", "Distance", "band_of", "beats", "distance",
+    "hardware_keys", "quantity_of", "shared_error",
 ]  # fmt: skip
 
 Distance = Literal["measured", "architecture", "specification"]
 DISTANCES: tuple[Distance, ...] = ("measured", "architecture", "specification")
 
+DRAWN = ("power", "energy")  # quantities that rows of a family need not have measured
 _UNFITTED = "interval-unfitted"
 _NORMAL = NormalDist()
 P90 = _NORMAL.inv_cdf(0.9)  # standard deviations from the median to p90
@@ -77,24 +78,28 @@ def hardware_keys(accelerator: Accelerator) -> tuple[str, str]:
     return accelerator.slug, family.removeprefix("power-")
 
 
-def distance(family: str, gpu: str, model: str) -> Distance:
+def distance(family: str, gpu: str, model: str, quantity: str = "") -> Distance:
     """How near the measurements of a family came: this GPU with this model, its architecture, or
     neither.
 
-    Parameters: family; gpu and model, names or aliases; model may be blank.
+    Parameters: family; gpu and model, names or aliases; model may be blank; quantity that is
+    foreseen: speed is measured on more architectures than watts are.
     Raises: UnknownName.
     """
-    return _distance(family, gpu, model, os.environ.get("TOKENMILL_CATALOG", ""))
+    return _distance(family, gpu, model, quantity, os.environ.get("TOKENMILL_CATALOG", ""))
 
 
 @lru_cache(maxsize=4096)
-def _distance(family: str, gpu: str, model: str, _folders: str) -> Distance:
+def _distance(family: str, gpu: str, model: str, quantity: str, _folders: str) -> Distance:
     figures = _figures(family)
     try:
         accelerator = load.accelerator(gpu)
     except UnknownName:
         accelerator = load.accelerator(load.system(gpu).accelerator)
     slug, architecture = hardware_keys(accelerator)
+    drawn = [key for key in figures if quantity in DRAWN and key.startswith(f"rows/{quantity}/")]
+    if drawn and f"rows/{quantity}/{architecture}" not in drawn:
+        return "specification"
     with suppress(UnknownName):  # models that only measurements know keep their name
         model = load.resolve("models", model) if model else ""
     if f"rows/{slug}/{model}" in figures:

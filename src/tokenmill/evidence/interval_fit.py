@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.evidence.calibration import Constant, Origin, render
-from tokenmill.evidence.interval import DISTANCES, Band, Distance, widened
+from tokenmill.evidence.interval import DISTANCES, DRAWN, Band, Distance, widened
 from tokenmill.evidence.residuals import Residuals
 
 __all__ = ["Cell", "cells", "coverage", "held_out", "interval_file", "shared_errors"]
@@ -117,17 +117,29 @@ def cells(rows: Residuals, far: Residuals, apart: Residuals | None = None) -> di
         mine = rows.where((rows.quantity == quantity) & (rows.quality != "c"))
         if not mine.log.size:
             mine = rows.where(rows.quantity == quantity)
-        factor = _farther(mine, far.where((far.quantity == quantity) & (far.quality != "c")))
+        moved = far.where((far.quantity == quantity) & (far.quality != "c"))
+        factors = {quantity: _farther(mine, moved)}
         names = {quantity: mine}
         for condition in sorted(set(mine.condition.tolist())):
             part = mine.where(mine.condition == condition)
             many = len(np.unique(part.source)) >= _LEAST_GROUPS
             if part.log.size >= _LEAST_ROWS and many:
                 names[f"{quantity}/{condition}"] = part
+                factors[f"{quantity}/{condition}"] = _own_factor(part, moved, factors[quantity])
         for name, part in names.items():
             other = _like(apart, quantity, name) if apart else None
-            found |= {f"{name}/{near}": cell for near, cell in _three(part, factor, other).items()}
+            bands = _three(part, factors[name], other)
+            found |= {f"{name}/{near}": cell for near, cell in bands.items()}
     return found
+
+
+def _own_factor(rows: Residuals, far: Residuals, usual: float) -> float:
+    """How much wider a condition's residuals are with another architecture's constants: as its own
+    GPUs show where there are several, but not much less than the quantity's usual factor."""
+    mine = far.where(far.condition == rows.condition[0])
+    if len(np.unique(mine.gpu)) < _LEAST_GROUPS:
+        return usual
+    return max(_farther(rows, mine), float(np.sqrt(usual)))
 
 
 def _like(apart: Residuals, quantity: str, name: str) -> Residuals | None:
@@ -286,12 +298,17 @@ _COUNT = Origin("derived", "rows that were measured", _READ)
 
 
 def _seen(rows: Residuals) -> dict[str, Constant]:
-    """Rows by GPU and model, and by architecture: what counts as measured."""
+    """Rows by GPU and model, and by architecture, those of power and energy apart: what counts as
+    measured."""
     counts: dict[str, int] = {}
     first = np.unique(rows.id, return_index=True)[1]
     for at in first.tolist():
         gpu, model = rows.gpu[at], rows.model[at]
         for key in (f"rows/{gpu}/{model}", f"rows/{rows.architecture[at]}"):
+            counts[key] = counts.get(key, 0) + 1
+    for quantity in DRAWN:
+        for architecture in rows.architecture[rows.quantity == quantity].tolist():
+            key = f"rows/{quantity}/{architecture}"
             counts[key] = counts.get(key, 0) + 1
     return {
         f'"{key}"': Constant(number, number, number, "", "rows")

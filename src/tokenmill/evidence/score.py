@@ -210,10 +210,9 @@ def _condition(point: Point, family: Family) -> str:
 
 def _bounds(point: Point, family: Family, metric: str, predicted: float) -> tuple[float, float]:
     """p10 and p90 of what a measurement would show [the metric's unit]."""
-    near = distance(family.name, point.text("gpu"), point.text("model"))
-    band = band_of(
-        family.name, quantity_of(metric), _condition(point, family), near, point.text("quality")
-    )
+    quantity = quantity_of(metric)
+    near = distance(family.name, point.text("gpu"), point.text("model"), quantity)
+    band = band_of(family.name, quantity, _condition(point, family), near, point.text("quality"))
     return predicted * band.low, predicted * band.high
 
 
