@@ -13,6 +13,7 @@ from tokenmill.catalog import load
 from tokenmill.catalog.load import files, read_toml
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.serving.predict import predict_serving
+from tokenmill.evidence.serving.setups import setup_of
 
 GPUS = load.names("accelerators")
 MODELS = [
@@ -74,3 +75,34 @@ def test_every_row_with_other_hardware_models_and_engines_is_predicted(shared: P
     draw = random.Random(11)
     for point in rows(shared):
         demand_prediction(swapped(point, draw))
+
+
+def inferencex(**cells: str) -> Point:
+    """A row as InferenceX has them."""
+    usual = {
+        "publication": "InferenceX result database", "date": "2026-02-01", "gpu": "h200-sxm",
+        "n_gpus": "8", "model": "deepseek-r1", "weight_dtype": "fp8", "engine": "tensorrt-llm",
+        "mode": "aggregated", "tp": "8", "ep": "8", "isl_mean": "921.6", "osl_mean": "921.6",
+        "length_shape": "uniform", "load": "concurrency", "concurrency": "64",
+    }  # fmt: skip
+    return Point("x", 1, usual | cells)
+
+
+def test_drafts_make_the_tokens_that_streamed_chunks_show() -> None:
+    """2.3 tokens a step for short answers of TensorRT-LLM, 2.9 for long ones, 1.6 of one guess."""
+    short = setup_of(inferencex(speculative="mtp")).draft
+    long = setup_of(inferencex(speculative="mtp", osl_mean="7372.8")).draft
+    shared = setup_of(inferencex(speculative="mtp", dp_attention="true")).draft
+    assert short.tokens_per_step == pytest.approx(2.3, abs=0.05)
+    assert long.tokens_per_step == pytest.approx(2.87, abs=0.05)
+    assert shared.tokens == 1
+
+
+def test_prefill_instances_share_attention_as_those_that_decode() -> None:
+    cells = {"mode": "disaggregated", "prefill_gpus": "8", "decode_gpus": "8", "n_gpus": "16",
+             "note": "prefill 1 x tp8 ep8, decode 1 x tp8 ep8"}  # fmt: skip
+    plain, shared = (setup_of(inferencex(dp_attention=way, **cells)).prefill for way in
+                     ("false", "true"))  # fmt: skip
+    assert plain is not None and shared is not None
+    assert (plain.tp, plain.dp) == (8, 1)
+    assert (shared.tp, shared.dp) == (1, 8)

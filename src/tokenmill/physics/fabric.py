@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import SupportsFloat
+from typing import Literal, SupportsFloat
 
 from tokenmill.errors import NoCalibration
 
@@ -19,7 +19,7 @@ __all__ = [
 
 ENGINES = ("vllm", "sglang", "trtllm")
 BACKENDS = ("high-throughput", "low-latency")  # of the expert exchange, and its phases
-PHASES = ("dispatch", "combine")
+PHASES: tuple[Literal["dispatch", "combine"], ...] = ("dispatch", "combine")
 _OPERATIONS = (
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "p2p",
 )  # fmt: skip

@@ -56,6 +56,7 @@ class Engine:
     the steps (HTTP, tokeniser).
     host_floor_s [s] per layer is the least time of a step where the host launches kernels one by
     one, ahead of the GPU as long as that is slower.
+    experts_share [1] is the rate of products of experts over that of other products;
     prefill_share [1] is the rate of products in instances that only prefill, with experts spread
     over their GPUs, over that in others;
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
@@ -79,7 +80,8 @@ class Engine:
     where it always shares. beams [count] of a search read one prompt, 1 without a search. windows,
     whether it heeds those of a model's attention. Tokens of a step to the power `alike` [1] are
     distinct and choose their experts by themselves: 1, or less where dummy prompts make
-    sequences repeat each other.
+    sequences repeat each other. deep_ep: whether attention ranks send tokens
+    to experts by DeepEP's kernels.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Engine:
     host_prefill_s: float
     request_s: float
     tensor_share: float
+    experts_share: float
     prefill_share: float
     stream_share: float
     attention_share: float
@@ -122,6 +125,7 @@ class Engine:
     alike: float
     block_s: float
     block_experts: bool
+    deep_ep: bool
     record: Calibration
 
     def __hash__(self) -> int:
@@ -210,6 +214,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         host_prefill_s=value("host_prefill"),
         request_s=value("request"),
         tensor_share=value("tensor_share"),
+        experts_share=value("experts_share"),
         prefill_share=value("prefill_share"),
         stream_share=value("stream_share"),
         attention_share=value("attention_share"),
@@ -238,5 +243,6 @@ def _engine(name: str, record: Calibration) -> Engine:
         alike=1.0,
         block_s=value("block", 0.0),
         block_experts=value("block_experts", 0.0) > 0.5,
+        deep_ep=value("deep_ep", 0.0) > 0.5,
         record=record.model_copy(update={"figures": dict(figures)}),
     )

@@ -81,23 +81,27 @@ def own_kernel_s(
 
 
 def paced_s(
-    engine: Engine, chip: Chip, seconds: Scalar, flop: Scalar, peak: str, memory_bytes: Scalar
+    engine: Engine, chip: Chip, seconds: Scalar, flop: Scalar, peak: str, memory_bytes: Scalar,
+    share: float = 1.0,
 ) -> Scalar:  # fmt: skip
     """Times of kernels [s] at the pace of the engine, never faster than the roofline.
 
     Parameters: seconds of the kernels on record, or of the engine's own on `own_chip`; flop and
-    memory_bytes [B] that they compute and move, drawing on `peak`. Where the kernels are those on
+    memory_bytes [B] that they compute and move, drawing on `peak`; share, of the pace of
+    products that this kind of product reaches. Where the kernels are those on
     record, their arithmetic intensity says which of the two paces counts: it belongs to the
     kernel, so that a chip with more bandwidth is never slower (INV-9).
     """
-    if engine.tensor_share == engine.stream_share == 1.0:
+    if engine.tensor_share == engine.stream_share == share == 1.0:
         return seconds
     compute_s = flop / chip.flop_per_s(peak)
     memory_s = memory_bytes / chip.memory_bytes_per_s
     if engine.accumulate_bits != 16:
         width = chip.flop_per_s(peak) / chip.flop_per_s("bf16")
         part = flop / (flop + memory_bytes * _RIDGE * width)
-        seconds = seconds * (part / engine.tensor_share + (1.0 - part) / engine.stream_share)
+        seconds = seconds * (
+            part / (engine.tensor_share * share) + (1.0 - part) / engine.stream_share
+        )
     return np.maximum(seconds, np.maximum(compute_s, memory_s / _REACHED))
 
 

@@ -54,7 +54,7 @@ def expert_part(
     each = op.matrices * inner * e.width / grid.moe_tp
     flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
     peak = arithmetic(chip, wanted).peak
-    seconds = own_kernels.paced_s(engine, chip, seconds, flop, peak, memory)
+    seconds = own_kernels.paced_s(engine, chip, seconds, flop, peak, memory, engine.experts_share)
     seconds = seconds + own_kernels.experts_extra_s(
         engine, chip, tokens, tokens * e.top_k / grid.ep, touched, each
     )

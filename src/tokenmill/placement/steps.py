@@ -20,9 +20,8 @@ import numpy as np
 from tokenmill.physics import attention, elementwise, gemm, state_space
 from tokenmill.physics.arithmetic import arithmetic
 from tokenmill.physics.chip import Chip
-from tokenmill.physics.collectives import collective_s, custom_all_reduce_s, wire_bytes
-from tokenmill.physics.fabric import Fabric
-from tokenmill.placement import compressed, own_kernels
+from tokenmill.physics.fabric import PHASES, Fabric
+from tokenmill.placement import compressed, messages, own_kernels
 from tokenmill.placement.cache_reads import cache_ways, prefill_reads
 from tokenmill.placement.engines import Engine
 from tokenmill.placement.layout import LayoutGrid
@@ -95,8 +94,12 @@ class StepTimes:
                 yield self._elementwise(op, rows)
         if np.any(grid.tp > 1):
             message = rows * self.arch.hidden * 2.0
-            yield self._message("all-reduce", "all_reduce", message, grid.tp, reduced)
-        yield from self._stage_messages(rows)
+            yield messages.message(
+                self.fabric, self.engine, "all-reduce", "all_reduce", message, grid.tp, reduced
+            )
+        if np.any(grid.pp > 1):
+            message = rows * self.arch.hidden * 2.0 / grid.tp
+            yield messages.between_stages(self.fabric, self.engine, message, grid.pp)
 
     def sequence_parts(self, sequences: Scalar) -> Iterator[Part]:
         """Everything per sequence of the step: the LM head, sampling, the host."""
@@ -107,10 +110,12 @@ class StepTimes:
                 yield self._matmul(op, rows)
                 if np.any(grid.tp > 1):
                     logits = rows * op.n * 2.0
-                    yield self._message("logits gather", "all_gather", logits, grid.tp, 1)
+                    yield messages.message(
+                        self.fabric, self.engine, "logits gather", "all_gather", logits, grid.tp, 1
+                    )
         engine = self.engine
-        # every attention rank has a scheduler of its own, but they wait for each other
-        host = engine.host_step_s + engine.host_sequence_s * sequences / np.sqrt(grid.dp)
+        # every attention rank has a scheduler of its own
+        host = engine.host_step_s + engine.host_sequence_s * sequences / grid.dp
         host = host + engine.host_layer_s * self.arch.layer_count
         host = host + self.chip.gap_s * launches(self.arch, self.weights)
         host = host + engine.host_stage_s * (grid.pp - 1.0)
@@ -135,7 +140,10 @@ class StepTimes:
         return base, per_token, per_window
 
     def prefill_coefficients(self) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-        """Attention of prefill: [s] per chunk, token, (query, key) pair, windowed pair."""
+        """Attention of prefill: [s] per chunk, token, (query, key) pair, windowed pair.
+
+        Attention ranks work on prompts of their own at once: a chunk costs a step its share.
+        """
         chunk = token = pair = window_pair = np.zeros_like(self.grid.tp)
         for op in language.operations(self.arch):
             if isinstance(op, Attend):
@@ -144,7 +152,13 @@ class StepTimes:
                 token = token + each * op.count
                 pair = pair + full * op.count
                 window_pair = window_pair + windowed * op.count
-        return chunk, token, pair, window_pair
+        ranks = self.grid.dp
+        return chunk / ranks, token / ranks, pair / ranks, window_pair / ranks
+
+    def prefill_reads(self) -> tuple[Scalar, Scalar]:
+        """Least time of a chunk to read its cache: [s] per key, per key in the window."""
+        key, window_key = prefill_reads(self.arch, self.cache, self.chip, self.grid.tp)
+        return key / self.grid.dp, window_key / self.grid.dp
 
     @property
     def prefill_floor_s(self) -> float:
@@ -183,7 +197,7 @@ class StepTimes:
     def prefill_attention_s(self, tokens: Scalar, context: Scalar) -> Scalar:
         """Attention [s] of one chunk of `tokens` after `context` tokens of the same sequence."""
         chunk, token, pair, window_pair = self.prefill_coefficients()
-        key, window_key = prefill_reads(self.arch, self.cache, self.chip, self.grid.tp)
+        key, window_key = self.prefill_reads()
         full = pair * language.attended_pairs(tokens, context)
         windowed = window_pair * language.attended_pairs(tokens, context, self.window_tokens)
         full = np.maximum(full, key * (tokens + context))
@@ -202,7 +216,7 @@ class StepTimes:
     def prefill_part(self, tokens: Scalar, context: Scalar) -> Part:
         """Prefill attention of one chunk as a part."""
         return self._mixing("prefill attention", self.prefill_attention_s(tokens, context),
-                            tokens, context, 1.0, absorbed=False)  # fmt: skip
+                            tokens, context, 1.0 / self.grid.dp, absorbed=False)  # fmt: skip
 
     def _mixing(
         self, name: str, seconds: Scalar, new: Scalar, context: Scalar, sequences: Scalar, *,
@@ -285,35 +299,23 @@ class StepTimes:
         together = np.where(grid.dp == 1, grid.tp, 1.0)
         if np.any(together > 1):
             message = rows * self.arch.hidden * 2.0
-            yield self._message("expert all-reduce", "all_reduce", message, together, op.count)
+            yield messages.message(
+                self.fabric,
+                self.engine,
+                "expert all-reduce",
+                "all_reduce",
+                message,
+                together,
+                op.count,
+            )
         if np.any(grid.dp > 1):
             ranks = np.where(grid.dp > 1, grid.tp * grid.dp, 1.0)
-            copies = np.minimum(op.experts.top_k, grid.ep)
-            sent = _rows(tokens, grid.pp * grid.dp * grid.tp) * copies * self.arch.hidden
-            yield self._message("expert dispatch", "all_to_all", sent * 2.0, ranks, op.count)
-            yield self._message("expert combine", "all_to_all", sent * 2.0, ranks, op.count)
-
-    def _stage_messages(self, rows: Scalar) -> Iterator[Part]:
-        stages = self.grid.pp
-        if np.any(stages > 1):
-            message = rows * self.arch.hidden * 2.0 / self.grid.tp
-            seconds = collective_s(self.fabric, "p2p", message, np.where(stages > 1, 2.0, 1.0))
-            seconds = seconds / self.engine.link_share
-            zero = np.zeros_like(seconds)
-            # every one of the pp micro-batches crosses every boundary while the next one computes
-            yield Part("stage transfer", seconds * stages, zero, zero, message * stages, "link")
-
-    def _message(self, name: str, op: str, message: Scalar, ranks: Scalar, count: int) -> Part:
-        if op == "all_reduce":
-            kernels = self.engine.name.replace("tensorrt-llm", "trtllm")
-            seconds = custom_all_reduce_s(self.fabric, message, ranks, engine=kernels)
-        else:
-            seconds = collective_s(self.fabric, op, message, ranks)
-        seconds = seconds / self.engine.link_share
-        zero = np.zeros_like(seconds)
-        return Part(
-            name, seconds * count, zero, zero, wire_bytes(op, message, ranks) * count, "link"
-        )
+            own = _rows(tokens, grid.pp * grid.dp * grid.tp)
+            for phase in PHASES:
+                yield messages.exchange(
+                    self.fabric, self.engine, phase, op, own, hidden=float(self.arch.hidden),
+                    copies=np.minimum(op.experts.top_k, grid.ep), ranks=ranks,
+                )  # fmt: skip
 
     def _decode_one(self, op: Attend, rows: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """(base, per token without end, per token in the window) of one layer of an operation."""

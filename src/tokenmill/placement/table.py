@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.physics.power import PowerConstants, drawn_w
-from tokenmill.placement.cache_reads import prefill_reads
 from tokenmill.placement.energy import parts_joules
 from tokenmill.placement.parts import Part
 from tokenmill.placement.steps import StepTimes
@@ -80,8 +79,7 @@ def step_table(
     sequence_s, sequence_j = _costs(power, gpus, tuple(times.sequence_parts(counts)), counts)
     base, ctx, window = (_row(x, counts) for x in times.decode_coefficients(counts))
     chunk, token, pair, window_pair = (float(np.ravel(x)[0]) for x in times.prefill_coefficients())
-    reads = prefill_reads(times.arch, times.cache, times.chip, times.grid.tp)
-    key, window_key = (float(np.ravel(x)[0]) for x in reads)
+    key, window_key = (float(np.ravel(x)[0]) for x in times.prefill_reads())
     # attention streams its cache at decode and multiplies at prefill: its watts per second of
     # work are those of a part that does nothing else
     decode_w = _attention_watts(power, times.attention_part(np.array([[8.0]]), 4096.0)) * gpus

@@ -41,7 +41,9 @@ class Client:
     while rates count what was asked for, 0
     where lengths are forced; unseen, share [1] of answers of which it sees the first chunk alone
     and takes that for all of them: those that end before they have done thinking,
-    where a server streams thoughts in a field of their own.
+    where a server streams thoughts in a field of their own; drafts, tokens that its
+    servers guess before a step, and shared_drafts those of servers with attention ranks, 0 for the
+    usual number.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Client:
     runs_to: float
     ends_at: float
     unseen: float
+    drafts: int
+    shared_drafts: int
 
 
 @lru_cache(maxsize=64)
@@ -100,6 +104,7 @@ def _client(name: str, year: str = "") -> Client:
         step_s=value("step"), buffer_tokens=value("buffer"), alike=value("alike"),
         padding=value("padding"), runs_to=value("runs_to"),
         ends_at=value("ends_at"), unseen=value("unseen"),
+        drafts=int(value("drafts")), shared_drafts=int(value("shared_drafts")),
     )  # fmt: skip
 
 

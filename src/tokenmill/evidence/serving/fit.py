@@ -43,6 +43,7 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
     "host_prefill": ("host_prefill_s", "us", 0.5e-6, 400e-6),
     "request": ("request_s", "us", 1e-3, 200e-3),
     "tensor_share": ("tensor_share", "", 0.2, 1.5),
+    "experts_share": ("experts_share", "", 0.1, 2.0),
     "prefill_share": ("prefill_share", "", 0.1, 2.0),
     "stream_share": ("stream_share", "", 0.3, 1.5),
     "attention_share": ("attention_share", "", 0.02, 1.3),
@@ -71,7 +72,10 @@ _SAME = (
 # Before any row speaks: how far shares of kernel speed stray from those on record, and host times
 # from what was estimated [logs]; how much that counts beside a row's residual.
 _PRIOR, _LOOSE, _HELD = 0.2, 1.0, 2e-3
-_SPREAD = {"tensor_share": _PRIOR, "stream_share": _PRIOR, "request": 2.0 * _PRIOR}
+_SPREAD = {
+    "tensor_share": _PRIOR, "experts_share": _PRIOR, "stream_share": _PRIOR,
+    "request": 2.0 * _PRIOR,
+}  # fmt: skip
 _ROUNDS = 5
 _EXPERTS = ("a3b", "8x7b", "8x22b", "a22b")  # ends of names of models with many experts
 _ENDLESS = 1e6  # chunks in flight of an engine that states no bound
@@ -206,6 +210,7 @@ def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
     keys = ["host_step", "host_sequence", "stream_share", "tensor_share"]
     keys += ["host_floor"] if start.host_floor_s else []
     keys += ["block"] if start.block_s else []
+    keys += ["experts_share"] if start.experts_share != 1.0 else []
     if rows[0].line.endswith("-apart"):
         keys.append("prefill_share")
     if timed:

@@ -36,7 +36,9 @@ _BLOCK = 16
 _BATCHING = {
     "tensorrt-llm": Batching.INFLIGHT_CHUNKED, "sglang": Batching.PREFILL_FIRST,
 }  # fmt: skip
-_DRAFTED = 0.5  # launches of a draft's own prefill over those of its model
+# Launches of a draft's own prefill over those of its model, where they are not in one graph: other
+# engines run the draft as a model of its own.
+_DRAFTED = {"tensorrt-llm": 0.05}
 _MANY = 16.0  # users from which launch scripts set a server up for many
 _LONG = 8192.0  # tokens of a step that prefills as fast as any
 _TABLES: dict[Any, StepTable] = {}
@@ -100,16 +102,18 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
             variation(setup.shape, "prompt"),
         )  # fmt: skip
         found = slowed(found, uneven)
-    counts = np.arange(len(found.sequence_s)) / np.sqrt(layout.dp)
+    counts = np.arange(len(found.sequence_s)) / layout.dp
     host = engine.host_step_s + engine.host_sequence_s * counts
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     alone = int(users) * (1 + setup.draft.tokens) + 1
     times = case.times((layout,))
-    floor_s = times.prefill_floor_s * (1.0 + _DRAFTED * (setup.draft.tokens > 0))
+    drafted = _DRAFTED.get(engine.name, 1.0) if setup.draft.tokens else 0.0
+    floor_s = times.prefill_floor_s * (1.0 + drafted)
     # one launch of attention serves all prompts of a step
     once_s = min(times.prefill_launch_s, found.prefill_chunk_s)
-    short_s = np.maximum(floor_s - found.linear_s, once_s)
+    short_s = np.maximum(floor_s - found.linear_s, once_s) / _gathered(setup, users)[1]
     short_s[:alone] = 0.0
+    host = host + _guess_s(setup, layout, found)
     return replace(
         found,
         linear_s=found.linear_s + short_s,
@@ -119,6 +123,19 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
         sequence_s=found.sequence_s + host,
         sequence_j=found.sequence_j + host * found.idle_w,
     )
+
+
+def _guess_s(setup: Setup, layout: Layout, found: StepTable) -> Floats | float:
+    """What drafts cost a step [s] by sequences: a layer and a head of the model for each token."""
+    if not setup.draft.tokens:
+        return 0.0
+    counts = np.arange(len(found.sequence_s))
+    heads = [
+        part.seconds for part in setup.case.times((layout,)).sequence_parts(counts[None, :])
+        if part.name != "host"
+    ]  # fmt: skip
+    layer_s = found.linear_s[counts] / setup.case.arch.layer_count
+    return np.asarray(setup.draft.tokens * (layer_s + np.ravel(sum(heads))))
 
 
 def _limits(setup: Setup, layout: Layout) -> tuple[int, int]:
@@ -241,20 +258,27 @@ def _held_s(setup: Setup, each: int, count: int) -> Floats:
     Schedulers that look at new requests every so many steps; attention ranks that wait for each
     other, so that all of them prefill in one step, but not longer than a number of steps.
     """
-    client, dp = setup.client, setup.layout.dp
+    client = setup.client
     steps = client.intake_busy_steps if each >= _MANY else client.intake_steps
     even = np.random.default_rng(2).permutation(count) / count
-    held = even * steps
-    if dp > 1 and client.hold_steps and not setup.prefill_gpus:
-        per_step = each * setup.draft.tokens_per_step / setup.demand.output_mean
-        every = dp * sum(1.0 / rank for rank in range(1, dp + 1))  # arrivals until all have one
-        held = held + (0.5 + 0.5 * even) * min(every / per_step, client.hold_steps)
+    held = even * steps + (0.5 + 0.5 * even) * _gathered(setup, each)[0]
     if not held.any():
         return held
     return np.asarray(held * _step_s(setup, each))
 
 
-def _step_s(setup: Setup, each: int) -> float:
+def _gathered(setup: Setup, each: float) -> tuple[float, float]:
+    """(steps until every attention rank has a prompt, prompts that then share a step)."""
+    dp = setup.layout.dp
+    if dp == 1 or setup.prefill_gpus or not setup.client.hold_steps:
+        return 0.0, 1.0
+    per_step = each * setup.draft.tokens_per_step / setup.demand.output_mean
+    every = dp * sum(1.0 / rank for rank in range(1, dp + 1))  # arrivals until all have one
+    steps = min(every / per_step, setup.client.hold_steps)
+    return steps, max(steps * per_step, 1.0)
+
+
+def _step_s(setup: Setup, each: float) -> float:
     """Mean time from one decode step of `each` sequences to the next, prefills between them [s]."""
     times, demand = setup.case.times((setup.layout,)), setup.demand
     prompts = each * setup.draft.tokens_per_step / demand.output_mean * demand.prompt_mean
@@ -263,7 +287,7 @@ def _step_s(setup: Setup, each: int) -> float:
     batch = rows[:, :1]
     alone = times.sequence_s(batch) + times.decode_attention_s(batch, demand.context_mean)
     pairs = times.prefill_attention_s(demand.prompt_mean, 0.0) * prompts / demand.prompt_mean
-    prefill_s = (long - short) * prompts / _LONG + pairs / setup.layout.dp
+    prefill_s = (long - short) * prompts / _LONG + pairs
     return float(np.ravel(decoding + alone + prefill_s)[0])
 
 

@@ -126,6 +126,8 @@ def _prefill_layout(point: Point) -> Layout | None:
     if not found:
         return None
     tp, ep = int(found[1]), int(found[2])
+    if point.flag("dp_attention") and ep == tp > 1:  # as those that decode
+        return Layout(1, 1, tp, ep)
     return Layout(tp, 1, 1, min(ep, tp)) if tp else None
 
 
@@ -237,14 +239,17 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     prompt = _length(point, "prompt") * scale * client.padding / client.beams
     output = max(_length(point, "output") * scale, client.runs_to, 1.0)
     demand = fixed_demand(max(prompt, 1.0), output)
-    draft = _draft(point.text("speculative"), demand.output_mean)
+    draft = _draft(point.text("speculative"), runs_on.name, demand.output_mean)
+    drafts = client.shared_drafts if layout.dp > 1 else client.drafts
+    if drafts and draft.tokens:
+        draft = replace(draft, tokens=drafts)
     return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
         client, shape, _prefill_layout(point) if prefill_gpus else None,
     )  # fmt: skip
 
 
-def _draft(method: str, output: float) -> Draft:
+def _draft(method: str, engine_name: str, output: float) -> Draft:
     """Drafts as publications run them; none where the method is unknown.
 
     Long answers repeat themselves, and more of what is guessed holds.
@@ -253,7 +258,8 @@ def _draft(method: str, output: float) -> Draft:
     key = f"speculation/{method}"
     if f"{key}_tokens" not in known:
         return Draft()
-    usual, gain = known[f"{key}_acceptance"].value, known["speculation/gain"].value
+    own = known.get(f"{key}.{engine_name}_acceptance", known[f"{key}_acceptance"])
+    usual, gain = own.value, known["speculation/gain"].value
     acceptance = usual + gain * math.log2(max(output, 1.0) / 1024.0)
     return Draft(int(known[f"{key}_tokens"].value), min(max(acceptance, 0.3), 0.9))
 
