@@ -280,9 +280,14 @@ def test_a_window_bounds_what_decode_reads() -> None:
 @pytest.mark.parametrize("window", [0, 512])
 def test_prefill_attention_is_affine_in_tokens_pairs_and_keys(window: int) -> None:
     chip = CHIPS["blackwell"]
-    cost = attention.prefill_attention_coefficients(chip, 32, 8, 128, sequences=3.0)
     for new, context in ((1.0, 0.0), (100.0, 5000.0), (2048.0, 100.0)):
+        empty = 128.0 * np.ceil(new / 128.0) - new
+        cost = attention.prefill_attention_coefficients(
+            chip, 32, 8, 128, sequences=3.0, empty=empty
+        )
         pairs = 3.0 * attended_pairs(new, context, window)
+        if window:  # tiles of 128 reach over the end of the window
+            pairs += 3.0 * 128.0 * np.clip(new + context - window, 0.0, new)
         keys = min(new + context, window) if window else new + context
         whole = attention.prefill_attention_s(chip, 3.0, new, context, 32, 8, 128, window)
         np.testing.assert_allclose(whole, cost.seconds(3.0 * new, pairs, keys), rtol=1e-14)

@@ -139,12 +139,12 @@ def decode_attention_s(
 
 def _prefill(
     chip: Chip, c: Prefill, peak: float, sequences: Any, heads: Any, width: Any,
-    token_bytes: Any, key_bytes: Any,
+    token_bytes: Any, key_bytes: Any, empty: Any = _BLOCK / 2.0,
 ) -> PrefillCost:  # fmt: skip
     """Costs of blocks of 128 queries of one head; a pair costs 2 x width FLOP per head.
 
     Queries and outputs move token_bytes per new token; the cache key_bytes per key, and new
-    keys pass through it.
+    keys pass through it. A sequence leaves `empty` rows of its last block.
     """
     sequences = np.asarray(sequences, float)
     clocks_per_s = chip.sm_count * chip.boost_hz  # of all multiprocessors
@@ -154,19 +154,20 @@ def _prefill(
     row_s = c.block_clocks * heads / (_BLOCK * clocks_per_s)
     bandwidth = chip.stream_bytes_per_s(c.memory_efficiency, c.sm_bytes_per_clock)
     token_bytes = token_bytes + c.cache * key_bytes
-    base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * sequences
+    base_s = c.launch_clocks / chip.boost_hz + row_s * c.padding * empty * sequences
     key_s = c.span * _BLOCK * chip.sm_count * head_pair_s + sequences * key_bytes / bandwidth
     return PrefillCost(base_s, row_s + token_bytes / bandwidth, heads * head_pair_s, key_s)
 
 
 def prefill_attention_coefficients(
     chip: Chip, heads: Any, kv_heads: Any, head_dim: Any, dtype: str = "bf16",
-    kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0,
+    kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0, empty: Any = _BLOCK / 2.0,
 ) -> PrefillCost:  # fmt: skip
     """Prefill attention of one layer as (base_s, s_per_token, s_per_pair, s_per_key).
 
     Parameters: chip; heads, kv_heads on this GPU; head_dim [values]; dtype of the products
-    (bf16 or fp8); kv_dtype of the cache; engine; sequences in the step.
+    (bf16 or fp8); kv_dtype of the cache; engine; sequences in the step; empty [rows], what each
+    leaves of its last block of 128.
     `work.language.attended_pairs` counts pairs under causality and windows.
     Returns: PrefillCost [s, s per token, s per pair, s per key].
     Raises: NoCalibration, NoPeak.
@@ -177,7 +178,7 @@ def prefill_attention_coefficients(
     kv_values = 2.0 * np.asarray(kv_heads, float) * head_dim
     token_bytes = 4.0 * heads * head_dim
     peak, key_bytes = chip.flop_per_s(_peak(chip, dtype)), kv_values * _cache_bytes(kv_dtype)
-    return _prefill(chip, c, peak, sequences, heads, 2.0 * head_dim, token_bytes, key_bytes)
+    return _prefill(chip, c, peak, sequences, heads, 2.0 * head_dim, token_bytes, key_bytes, empty)
 
 
 def _peak(chip: Chip, dtype: str) -> str:
@@ -196,15 +197,23 @@ def prefill_attention_s(
     Returns: seconds [s].
     """
     cost = prefill_attention_coefficients(
-        chip, heads, kv_heads, head_dim, dtype, kv_dtype, engine, batch
+        chip, heads, kv_heads, head_dim, dtype, kv_dtype, engine, batch, _empty_rows(new_tokens)
     )
     return _causal_s(cost, batch, new_tokens, context_tokens, window)
+
+
+def _empty_rows(tokens: Any) -> Array:
+    """Query rows that a sequence of `tokens` leaves empty in its last thread block."""
+    rows: Array = _BLOCK * np.ceil(np.asarray(tokens, float) / _BLOCK) - tokens
+    return rows
 
 
 def _causal_s(cost: PrefillCost, batch: Any, new: Any, context: Any, window: int) -> Array:
     batch, new, context = (np.asarray(x, float) for x in (batch, new, context))
     keys = np.minimum(new + context, window) if window else new + context
     pairs = batch * attended_pairs(new, context, window)
+    if window:  # tiles of 128 queries and keys reach beyond the window at one end
+        pairs = pairs + _BLOCK * batch * np.clip(new + context - window, 0.0, new)
     result: Array = cost.seconds(batch * new, pairs, keys)
     return result
 
@@ -221,7 +230,7 @@ def encoder_attention_s(
     heads, head_dim = np.asarray(heads, float), np.asarray(head_dim, float)
     peak, each = chip.flop_per_s("bf16"), 4.0 * heads * head_dim
     padded = 32.0 * np.ceil(head_dim / 32.0)  # kernels come in such widths; encoders have 72, 80
-    cost = _prefill(chip, c, peak, batch, heads, 2.0 * padded, each, each)
+    cost = _prefill(chip, c, peak, batch, heads, 2.0 * padded, each, each, _empty_rows(tokens))
     rows = np.asarray(batch, float) * np.asarray(tokens, float)
     result: Array = cost.seconds(rows, rows * tokens, np.asarray(tokens, float))
     return result
@@ -265,12 +274,12 @@ def mla_decode_s(
 
 def mla_prefill_coefficients(
     chip: Chip, heads: Any, nope_dim: float = 128.0, rope_dim: float = 64.0,
-    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0,
+    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0, empty: Any = _BLOCK / 2.0,
 ) -> PrefillCost:  # fmt: skip
     """Latent prefill attention of one layer, not absorbed, as coefficients.
 
     Parameters: chip; heads on this GPU; nope_dim + rope_dim [values] of queries and keys,
-    value_dim [values]; kv_dtype; engine; sequences in the step.
+    value_dim [values]; kv_dtype; engine; sequences in the step and their empty rows.
     Returns: PrefillCost [s, s per token, s per pair, s per key].
     """
     c: Prefill = chip.pick("mla_prefill", kv_dtype, engine)
@@ -278,7 +287,7 @@ def mla_prefill_coefficients(
     width = nope_dim + rope_dim + value_dim
     peak = chip.flop_per_s("bf16")
     each = 2.0 * heads * width  # keys and values are expanded from the latent, in 16 bits
-    return _prefill(chip, c, peak, sequences, heads, width, each, each)
+    return _prefill(chip, c, peak, sequences, heads, width, each, each, empty)
 
 
 def mla_prefill_s(
@@ -293,6 +302,6 @@ def mla_prefill_s(
     Returns: seconds [s].
     """
     cost = mla_prefill_coefficients(
-        chip, heads, nope_dim, rope_dim, value_dim, kv_dtype, engine, batch
+        chip, heads, nope_dim, rope_dim, value_dim, kv_dtype, engine, batch, _empty_rows(new_tokens)
     )
     return _causal_s(cost, batch, new_tokens, context_tokens, 0)

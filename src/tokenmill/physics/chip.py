@@ -73,7 +73,7 @@ class Prefill:
     compute_efficiency: float
     exponential: float  # share of the softmax exponentials that products do not hide
     block_clocks: float  # one thread block of 128 queries of one head, beside its products
-    padding: float  # query rows of blocks that a sequence leaves empty
+    padding: float  # what an empty row of a sequence's last block costs, relative to a full one
     span: float  # share of the longest thread block that other blocks do not hide
     wide: float  # products of heads wider than 128 values, relative to narrower ones
     cache: float  # further passes of new keys and values through memory, beside being read once

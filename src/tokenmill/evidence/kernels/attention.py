@@ -40,7 +40,7 @@ _PREFILL = {
     "compute_efficiency": (0.05, 0.7, 1.0),
     "exponential": (0.01, 0.2, 3.0),
     "block_clocks": (10.0, 4e3, 1e5),
-    "padding": (1.0, 64.0, 1000.0),
+    "padding": (0.01, 0.5, 1.0),
     "span": (0.01, 0.3, 2.0),
     "wide": (1.0, 1.1, 8.0),
     "cache": (0.01, 1.0, 100.0),
