@@ -274,7 +274,8 @@ def mla_decode_s(
 
 def mla_prefill_coefficients(
     chip: Chip, heads: Any, nope_dim: float = 128.0, rope_dim: float = 64.0,
-    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0, empty: Any = _BLOCK / 2.0,
+    value_dim: float = 128.0, kv_dtype: str = "bf16", engine: str = "any", sequences: Any = 1.0,
+    empty: Any = _BLOCK / 2.0,
 ) -> PrefillCost:  # fmt: skip
     """Latent prefill attention of one layer, not absorbed, as coefficients.
 
