@@ -78,7 +78,9 @@ def _length(point: Point, side: str) -> float:
 
 
 def _engine_of(point: Point, where: Platform) -> Engine:
-    name = engine_named(point.text("engine", "unstated"))
+    # those who compete serve with more than kernels launched one by one
+    silent = "vllm" if point.text("publication").lower().startswith("mlperf") else "unstated"
+    name = engine_named(point.text("engine", silent))
     try:
         found = engine(name, version_of(point), point.text("date"))
     except UnknownName:  # servers of our days resemble each other
