@@ -10,7 +10,10 @@ import pytest
 from tokenmill.physics.chip import Chip
 from tokenmill.placement import own_kernels
 from tokenmill.placement.engines import engine
+from tokenmill.placement.layout import Layout
 from tokenmill.placement.platform import platform
+from tokenmill.simulator.cases import Case, language_model
+from tokenmill.work.precision import cache_format, weight_format
 
 BARE = replace(engine("vllm"), tensor_share=1.0, stream_share=1.0)
 OLD = engine("llama.cpp", date="2024-05-01")
@@ -122,3 +125,16 @@ def test_experts_of_old_lines_leave_the_groups_of_warps_of_new_chips_idle() -> N
         peaks = own_kernels.expert_chip(old, chip(name)).peaks
         assert peaks["bf16"] == pytest.approx(share * chip(name).peaks["bf16"])
         assert own_kernels.expert_chip(new, chip(name)) is chip(name)
+
+
+def test_sums_of_tensor_ranks_run_in_the_library_until_engines_have_kernels_for_them() -> None:
+    model, arch = language_model("llama-2-70b")
+    seconds = {}
+    for version in ("0.5.0", "0.7.1"):
+        case = Case(
+            platform("h100-sxm"), model, arch, weight_format("fp8"), cache_format("fp8"),
+            engine("tensorrt-llm", version),
+        )  # fmt: skip
+        times = case.times((Layout(4),))
+        seconds[version] = float(np.ravel(times.linear_s(np.array([[64.0]])))[0])
+    assert seconds["0.5.0"] > 1.05 * seconds["0.7.1"]

@@ -28,6 +28,7 @@ _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
         ((0, 5), "2023-10", "tensorrt-llm-2023"),
+        ((0, 6), "2023-12", "tensorrt-llm-0.5"),
         ((0, 8), "2024-02", "tensorrt-llm-0.7"),
         ((0, 10), "2024-06", "tensorrt-llm-0.9"),
         ((0, 13), "2024-09", "tensorrt-llm-0.12"),
@@ -60,28 +61,29 @@ class Engine:
     prefill_share [1] is the rate of products in instances that only prefill, with experts spread
     over their GPUs, over that in others;
     tensor_share, stream_share and attention_share [1] are the rates of its own kernels over those
-    on record, of products, of reading weights and of prefill attention; 1 for engines that run
-    the kernels on record. link_share [1], the same of messages between GPUs.
-    accumulate_bits of its products, 16 where all weights are multiplied in
-    16 bits, which trades accuracy for speed. pipelining [1]: how much of a prompt's chunks its
-    pipeline stages work on at once, up to in_flight chunks.
-    Habits of kernels of its own (`placement.own_kernels`): host_layer_s [s] per layer and step
-    and host_stage_s [s] per further pipeline stage, which no CUDA graph covers;
-    activation_passes [1], bytes of activations over those of fused 16-bit kernels; score_bytes
-    [B] that attention moves per pair and head, 0 where it is fused; unshared [1], share of the
-    queries of a group that read the cache for themselves; unpack, whether small weights are
-    unpacked before a large product; expert_tile [rows] that experts are padded to and
-    host_expert_s [s] per expert of a layer, in a chunk; wide_experts, whether experts are stored
-    and multiplied in 16 bits, by single warps; spill_bytes_per_s [B/s] at which layers that the
-    GPU has no room for are computed by the host, 0 where the engine refuses instead.
+    on record, of products, of reading weights and of prefill attention; 1 for engines that run the
+    kernels on record. link_share [1], the same of messages between GPUs. accumulate_bits of its
+    products, 16 where all weights are multiplied in 16 bits, which trades accuracy for speed.
+    pipelining [1]: how much of a prompt's chunks its pipeline stages work on at once, up to
+    in_flight chunks.
+    Habits of kernels of its own (`placement.own_kernels`): host_layer_s [s] per layer and step and
+    host_stage_s [s] per further pipeline stage, which no CUDA graph covers; activation_passes [1],
+    bytes of activations over those of fused 16-bit kernels; score_bytes [B] that attention moves
+    per pair and head, 0 where it is fused; unshared [1], share of the queries of a group that read
+    the cache for themselves; unpack, whether small weights are unpacked before a large product;
+    expert_tile [rows] that experts are padded to and host_expert_s [s] per expert of a layer, in a
+    chunk; wide_experts, whether experts are stored and multiplied in 16 bits, by single warps;
+    spill_bytes_per_s [B/s] at which layers that the GPU has no room for are computed by the host, 0
+    where the engine refuses instead.
     Decode attention multiplies the queries of a group together where their number lies between
-    grouped_least and grouped_most, also if it is odd where grouped_odd says so, and those of a
-    beam search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0
-    where it always shares. beams [count] of a search read one prompt, 1 without a search. windows,
-    whether it heeds those of a model's attention. Tokens of a step to the power `alike` [1] are
-    distinct and choose their experts by themselves: 1, or less where dummy prompts make
-    sequences repeat each other. deep_ep: whether attention ranks send tokens
-    to experts by DeepEP's kernels.
+    grouped_least and grouped_most, also if it is odd where grouped_odd says so, and those of a beam
+    search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0 where
+    it always shares. library_reduce, whether sums of tensor ranks run in the library of
+    collectives, not in kernels of its own. beams [count] of a search read one prompt, 1 without a
+    search. windows, whether it heeds those of a model's attention. Tokens of a step to the power
+    `alike` [1] are distinct and choose their experts by themselves: 1, or less where dummy prompts
+    make sequences repeat each other. deep_ep: whether attention ranks send tokens to experts by
+    DeepEP's kernels.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Engine:
     grouped_odd: bool
     grouped_beams: bool
     windows: bool
+    library_reduce: bool
     beams: float
     alike: float
     block_s: float
@@ -239,6 +242,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         grouped_odd=value("grouped_odd", 1.0) > 0.5,
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
         windows=value("windows", 1.0) > 0.5,
+        library_reduce=value("library_reduce", 0.0) > 0.5,
         beams=1.0,
         alike=1.0,
         block_s=value("block", 0.0),

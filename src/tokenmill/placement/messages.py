@@ -26,7 +26,7 @@ def message(
     fabric: Fabric, engine: Engine, name: str, op: str, sent: Scalar, ranks: Scalar, count: int
 ) -> Part:
     """`count` collectives [count] over `ranks` of a buffer of `sent` bytes [B] as a part."""
-    if op == "all_reduce":
+    if op == "all_reduce" and not engine.library_reduce:
         kernels = engine.name.replace("tensorrt-llm", "trtllm")
         seconds = custom_all_reduce_s(fabric, sent, ranks, engine=kernels)
     else:
