@@ -51,6 +51,30 @@ def test_an_image_tells_the_version_of_its_engine(version: str, line: str) -> No
     assert engine("vllm", version).record.slug == line
 
 
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [
+        ("lmsysorg/sglang:v0.5.9-rocm700-mi30x", "engine-sglang-2025"),
+        ("lmsysorg/sglang:v0.5.12-rocm700-mi30x", "engine-sglang"),
+        ("0.5.5.post1", "engine-sglang-2025"),
+        ("", "engine-sglang"),
+    ],
+)  # fmt: skip
+def test_versions_differ_in_their_third_number(version: str, line: str) -> None:
+    assert engine("sglang", version).record.slug == line
+
+
+def test_gaps_between_kernels_have_closed_on_one_makers_gpus() -> None:
+    """SGLang of spring 2026 answers faster on AMD's GPUs, and as fast as before on others."""
+    usual = {"engine": "sglang", "tp": "8", "n_gpus": "8", "concurrency": "4"}
+    for gpu, least in (("mi300x", 1.3), ("h200-sxm", 1.0)):
+        old, new = (
+            predict_serving(row(**usual, gpu=gpu, engine_version=version))["tpot_p50_s"]
+            for version in ("0.5.9", "0.5.12")
+        )
+        assert least <= old / new < least + 0.5
+
+
 def test_habits_of_a_year_end_with_it() -> None:
     stalled, later = client_of(row(date="2025-12-01"), "blackwell"), client_of(row(), "blackwell")
     assert stalled.compile_s > 10.0 * max(later.compile_s, 1.0)

@@ -23,8 +23,9 @@ _PREFIX = "engine-"
 # record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
 # one runs from 0.14 on; TensorRT-LLM began with fixed batches, left its C++ runtime with 0.18 and
 # runs experts in blocks of 8 bits well on Blackwell from 1.2 on; llama.cpp, whose builds have no
-# version of this kind, fuses attention unasked since August 2025.
-_ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
+# version of this kind, fuses attention unasked since August 2025; SGLang closed most of the gaps
+# between kernels on AMD's GPUs in spring 2026.
+_ERAS: Mapping[str, tuple[tuple[tuple[int, ...], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
         ((0, 5), "2023-10", "tensorrt-llm-2023"),
@@ -35,12 +36,14 @@ _ERAS: Mapping[str, tuple[tuple[tuple[int, int], str, str], ...]] = {
         ((0, 18), "2025-03", "tensorrt-llm-cpp"),
         ((1, 2), "2026-01-20", "tensorrt-llm-2025"),
     ),
+    "sglang": (((0, 5, 10), "2026-04", "sglang-2025"),),
     "llama.cpp": (((0, 9), "2025-08", "llama.cpp-2024"),),
 }
 # Versions of libraries below the engine, which some publications state instead of its own.
 _OTHERS = re.compile(r"(?:tensorrt|cuda|rocm|pytorch|cu|runtime)[ :-]?v?\d[\d.]*", re.IGNORECASE)
-_NAMED = re.compile(r"(?:llm|sglang|sgl-dev)\D{0,12}?(\d{1,2})\.(\d{1,2})", re.IGNORECASE)
-_VERSION = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{1,2})(?:\.\w|\D|$)")
+_NUMBERS = r"(\d{1,2})\.(\d{1,2})(?:\.(\d{1,2})(?!\d))?"
+_NAMED = re.compile(rf"(?:llm|sglang|sgl-dev)\D{{0,12}}?{_NUMBERS}", re.IGNORECASE)
+_VERSION = re.compile(rf"(?<![\d.]){_NUMBERS}(?:\.\w|\D|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Engine:
     search. windows, whether it heeds those of a model's attention. Tokens of a step to the power
     `alike` [1] are distinct and choose their experts by themselves: 1, or less where dummy prompts
     make sequences repeat each other. deep_ep: whether attention ranks send tokens to experts by
-    DeepEP's kernels.
+    DeepEP's kernels. gap_share [1] of a chip's gaps between kernels that it leaves.
     """
 
     name: str
@@ -129,6 +132,7 @@ class Engine:
     block_s: float
     block_experts: bool
     deep_ep: bool
+    gap_share: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -166,10 +170,10 @@ def apart(joint: Engine) -> Engine:
     )
 
 
-def _version(text: str) -> tuple[int, int] | None:
+def _version(text: str) -> tuple[int, ...] | None:
     rest = _OTHERS.sub("", text)
     found = _NAMED.search(rest) or _VERSION.search(rest)
-    return (int(found[1]), int(found[2])) if found else None
+    return tuple(int(part) for part in found.groups() if part) if found else None
 
 
 def _base(slug: str) -> str:
@@ -248,5 +252,6 @@ def _engine(name: str, record: Calibration) -> Engine:
         block_s=value("block", 0.0),
         block_experts=value("block_experts", 0.0) > 0.5,
         deep_ep=value("deep_ep", 0.0) > 0.5,
+        gap_share=value("gap_share"),
         record=record.model_copy(update={"figures": dict(figures)}),
     )

@@ -117,7 +117,8 @@ class StepTimes:
         # every attention rank has a scheduler of its own
         host = engine.host_step_s + engine.host_sequence_s * sequences / grid.dp
         host = host + engine.host_layer_s * self.arch.layer_count
-        host = host + self.chip.gap_s * launches(self.arch, self.weights)
+        gap_s = self.chip.gap_s * engine.gap_share
+        host = host + gap_s * launches(self.arch, self.weights)
         host = host + engine.host_stage_s * (grid.pp - 1.0)
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
         yield Part("host", host + zero, zero, zero, zero, "host")
