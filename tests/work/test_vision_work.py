@@ -8,7 +8,7 @@ import pytest
 from tokenmill.errors import InputError
 from tokenmill.work.ops import Work
 from tokenmill.work.parameters import parameters
-from tokenmill.work.vision_work import image_tokens, vision_work
+from tokenmill.work.vision_work import image_tokens, picture_tokens, vision_work
 from work.models import SLUGS, arch
 
 SEEING = [slug for slug in SLUGS if arch(slug).vision]
@@ -55,3 +55,23 @@ def test_work_grows_with_the_images_and_weights_do_not() -> None:
 def test_models_without_eyes_are_refused() -> None:
     with pytest.raises(InputError, match="no image encoder"):
         vision_work(arch("llama-3.1-8b"))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "tokens"),
+    [
+        ("gemma-3-12b", (4000, 3000), 256),  # scaled to one tile
+        ("llava-1.5-7b", (640, 480), 576),
+        ("qwen3-vl-8b", (1120, 768), 35 * 24),  # squares of 32 pixels
+        ("llama-4-scout", (1120, 768), (12 + 1) * 144),  # tiles of 336 pixels and the whole
+        ("llama-4-scout", (4000, 3000), 17 * 144),
+        ("llama3-llava-next-8b", (640, 480), 5 * 576),
+        ("phi-3-vision-128k", (640, 480), (12 + 1) * 144),  # scaled up to four tiles across
+    ],
+)
+def test_pictures_become_tokens_as_each_model_reads_them(
+    model: str, size: tuple[int, int], tokens: int
+) -> None:
+    tower = arch(model).vision
+    assert tower is not None
+    assert picture_tokens(tower, *size) == tokens

@@ -146,7 +146,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class VisionEncoder:
-    """The image tower of a vision-language model and its projector."""
+    """The image tower of a vision-language model and its projector.
+
+    tiles: most tiles of tokens_per_image that a picture becomes, a view of the whole included; 1
+    where it is scaled to one, 0 where it is read in its own resolution. enlarged: a small picture
+    is scaled up to as many tiles as its shape allows.
+    """
 
     layers: tuple[Layer, ...]
     hidden: int
@@ -156,6 +161,8 @@ class VisionEncoder:
     projector_parameters: int
     extra_parameters: int = 0  # patch embedding, positions, norms
     tokens_per_image: int = 0
+    tiles: int = 1
+    enlarged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def _clip(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=_linear(hidden, text_hidden) + _linear(text_hidden, text_hidden),
         extra_parameters=inward + (patches + 1) * hidden + 4 * hidden + newline,
         tokens_per_image=patches,
+        tiles=5 if outer.text("model_type") == "llava_next" else 1,
     )
 
 
@@ -115,6 +116,7 @@ def _pixtral(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         + _linear(text_hidden, text_hidden, bias),
         extra_parameters=3 * patch * patch * hidden + hidden,
         tokens_per_image=patches // merge**2,
+        tiles=0,
     )
 
 
@@ -139,6 +141,7 @@ def _qwen(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=merger + 2 * hidden + deep * (merger + 2 * wide),
         extra_parameters=_linear(3 * frames * patch * patch, hidden) + positions * hidden,
         tokens_per_image=(image // patch // merge) ** 2,
+        tiles=0,
     )
 
 
@@ -159,6 +162,7 @@ def _qwen2_5(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=_linear(wide, wide) + _linear(wide, out) + hidden,
         extra_parameters=3 * frames * patch * patch * hidden,
         tokens_per_image=patches // merge**2,
+        tiles=0,
     )
 
 
@@ -179,6 +183,7 @@ def _llama4(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=adapter + facts.count("vision_output_dim") * text_hidden,
         extra_parameters=(3 * patch * patch + 1 + patches + 1 + 4) * hidden,
         tokens_per_image=patches // merge**2,
+        tiles=17,
     )
 
 
@@ -218,6 +223,7 @@ def _moonvit(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=2 * hidden + _linear(wide, wide) + _linear(wide, text_hidden),
         extra_parameters=(3 * patch * patch + 1 + side * across + 2) * hidden,
         tokens_per_image=(side // merge) * (across // merge),
+        tiles=0,
     )
 
 
@@ -231,6 +237,8 @@ def _phi3_v(outer: Facts, facts: Facts, text_hidden: int) -> VisionEncoder:
         projector_parameters=_linear(wide, text_hidden) + _linear(text_hidden, text_hidden),
         extra_parameters=plain.extra_parameters + 2 * wide,  # separators of rows and tiles
         tokens_per_image=plain.tokens_per_image // 4,
+        tiles=17,
+        enlarged=True,
     )
 
 

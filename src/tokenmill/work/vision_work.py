@@ -8,6 +8,7 @@ References: Dosovitskiy et al. 2021, arXiv:2010.11929; Liu et al. 2023, arXiv:23
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,24 @@ from tokenmill.work.architecture import Architecture, Attention, VisionEncoder
 from tokenmill.work.language import operations
 from tokenmill.work.ops import Attend, Elementwise, ExpertBlock, Matmul, Operation, Work
 
-__all__ = ["image_tokens", "vision_work"]
+__all__ = ["image_tokens", "picture_tokens", "vision_work"]
 
 Scalar = Any
 _BYTES = 2.0  # of a weight or an activation
+
+
+def picture_tokens(tower: VisionEncoder, width: int, height: int) -> int:
+    """Language tokens of a picture of width x height [pixels]."""
+    if tower.tiles == 1:
+        return tower.tokens_per_image
+    side = tower.image if tower.tiles else tower.patch * tower.merge
+    squares = math.ceil(width / side) * math.ceil(height / side)
+    if not tower.tiles:
+        return squares
+    if tower.enlarged:
+        grids = ((n, math.ceil(n * height / width)) for n in range(1, tower.tiles))
+        squares = max(across * down for across, down in grids if across * down < tower.tiles)
+    return (min(squares, tower.tiles - 1) + 1) * tower.tokens_per_image
 
 
 def image_tokens(arch: Architecture, images: Scalar = 1.0) -> Scalar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.power.jobs_rows import is_language
@@ -11,6 +12,8 @@ from tokenmill.evidence.serving.predict import predict_serving, predict_setup
 from tokenmill.evidence.serving.replay import closed_loop
 from tokenmill.evidence.serving.setups import Setup, setup_of
 from tokenmill.placement.engines import engine
+from tokenmill.simulator.cases import language_model
+from tokenmill.work.vision_work import picture_tokens
 
 __all__ = ["Talk", "as_run", "is_talk", "offline_rate", "serving_row", "talk", "talk_of"]
 
@@ -21,6 +24,9 @@ _SETS = {
     "video-chat": "clip-chat",
 }  # fmt: skip
 _SINGLE = "single-question"
+# Width and height [pixels] of the pictures of a kind of row, and the question beside one [tokens].
+_PICTURES = {"picture-chat": (1120, 768), "picture-2024": (640, 480)}
+_QUESTION = 60
 # Where a publication leaves open which memory its cards had: the one that holds its models.
 _LARGER = {"v100-sxm-16gb": "v100-sxm-32gb", "v100-pcie-16gb": "v100-pcie-32gb"}
 # Models that stand for those not on record, by the billions of parameters in their names.
@@ -62,6 +68,9 @@ def serving_row(point: Point) -> Point:
     output = _noted(point, "avg_out", "avg_output_len", "response_length", "osl")
     stated = re.search(r"\b(\d{2,6})/(\d{1,6})\b", note)
     lengths = {"length_shape": _SETS.get(workload, _SINGLE), "osl_mean": str(output or "")}
+    seen = _picture(point.text("model"), lengths["length_shape"])
+    if seen:
+        lengths["isl_mean"] = str(seen + _QUESTION)
     if stated:
         lengths = {"isl_mean": stated[1], "osl_mean": stated[2]}
     batch = _noted(point, "max_num_seqs", "maxBS") or point.number("batch", 1.0)
@@ -82,6 +91,15 @@ def serving_row(point: Point) -> Point:
     if workload == "llm static batch":
         cells |= {"num_requests": cells["concurrency"], "tp": str(gpus)}
     return Point(point.path, point.line, {key: text for key, text in cells.items() if text})
+
+
+@lru_cache(maxsize=256)
+def _picture(model: str, shape: str) -> int:
+    """Tokens that a picture of a kind of row is to a model; 0 where nobody knows."""
+    if shape not in _PICTURES or not is_language(model):
+        return 0
+    tower = language_model(model)[1].vision
+    return picture_tokens(tower, *_PICTURES[shape]) if tower else 0
 
 
 def stand_in(name: str) -> str:
