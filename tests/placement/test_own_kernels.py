@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tokenmill.physics.chip import Chip
+from tokenmill.physics.gemm import gemm_s
 from tokenmill.placement import own_kernels
 from tokenmill.placement.engines import engine
 from tokenmill.placement.layout import Layout
@@ -138,3 +139,15 @@ def test_sums_of_tensor_ranks_run_in_the_library_until_engines_have_kernels_for_
         times = case.times((Layout(4),))
         seconds[version] = float(np.ravel(times.linear_s(np.array([[64.0]])))[0])
     assert seconds["0.5.0"] > 1.05 * seconds["0.7.1"]
+
+
+def test_static_scales_save_the_pass_that_quantises() -> None:
+    h100 = chip("h100-sxm")
+    apart, fused = (
+        gemm_s(h100, "fp8", 8192.0, 4096.0, 4096.0, "tensorrt-llm", quantised=one)
+        for one in (False, True)
+    )
+    assert apart - fused > 8192.0 * 4096.0 * 3.0 / h100.memory_bytes_per_s
+    assert gemm_s(h100, "bf16", 64.0, 64.0, 64.0, quantised=True) == gemm_s(
+        h100, "bf16", 64.0, 64.0, 64.0
+    )

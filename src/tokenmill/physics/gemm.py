@@ -26,13 +26,14 @@ _TILE_N = np.array([64.0, 64.0, 64.0, 128.0])
 
 def gemm_s(
     chip: Chip, dtype: str, m: Any, n: Any, k: Any, engine: str = "any",
-    weight_bytes: float | None = None,
+    weight_bytes: float | None = None, *, quantised: bool = False,
 ) -> Array:  # fmt: skip
     """Time of one matrix product inside a CUDA graph, weights read from memory.
 
     Parameters: chip; dtype as in `physics.arithmetic`; m rows (tokens), n columns, k the
     reduction [values, any shapes that broadcast]; engine, whose kernels; weight_bytes [B per
-    weight], where the format stores other than its usual width.
+    weight], where the format stores other than its usual width; quantised, whether the kernel
+    before leaves activations in their narrow format, as static scales allow.
     Returns: seconds [s], broadcast shape.
     Raises: UnknownName, NoPeak, NoCalibration.
     """
@@ -48,7 +49,7 @@ def gemm_s(
     block_s = _block_s(chip, c, stored, n, k)
     cubes = memory_s * memory_s * memory_s + compute_s * compute_s * compute_s
     work_s = np.cbrt(cubes + block_s * block_s * block_s)
-    if kind.activation_bytes < 2.0:
+    if kind.activation_bytes < 2.0 and not quantised:
         read_s = (2.0 + kind.activation_bytes) / (chip.memory_bytes_per_s * c.memory_efficiency)
         row_s = c.row_clocks / (chip.sm_count * chip.boost_hz)
         work_s = work_s + m * (row_s + read_s * k)

@@ -81,7 +81,8 @@ class Engine:
     Decode attention multiplies the queries of a group together where their number lies between
     grouped_least and grouped_most, also if it is odd where grouped_odd says so, and those of a beam
     search where grouped_beams does; else one by one, at vector_share [1] of the FP32 peak, 0 where
-    it always shares. library_reduce, whether sums of tensor ranks run in the library of
+    it always shares. static_scales, whether kernels leave activations in the narrow format of
+    the next product. library_reduce, whether sums of tensor ranks run in the library of
     collectives, not in kernels of its own. beams [count] of a search read one prompt, 1 without a
     search. windows, whether it heeds those of a model's attention. Tokens of a step to the power
     `alike` [1] are distinct and choose their experts by themselves: 1, or less where dummy prompts
@@ -127,6 +128,7 @@ class Engine:
     grouped_beams: bool
     windows: bool
     library_reduce: bool
+    static_scales: bool
     beams: float
     alike: float
     block_s: float
@@ -247,6 +249,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         grouped_beams=value("grouped_beams", 1.0) > 0.5,
         windows=value("windows", 1.0) > 0.5,
         library_reduce=value("library_reduce", 0.0) > 0.5,
+        static_scales=value("static_scales", 0.0) > 0.5,
         beams=1.0,
         alike=1.0,
         block_s=value("block", 0.0),

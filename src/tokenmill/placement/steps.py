@@ -271,7 +271,8 @@ class StepTimes:
         seconds = own_kernels.own_kernel_s(
             self.engine, self.chip, rows,
             lambda chip: gemm.gemm_s(
-                chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored
+                chip, wanted, rows, n, k, engine=self.engine.name, weight_bytes=stored,
+                quantised=self.engine.static_scales and wanted != "fp8_block",
             ),
         )  # fmt: skip
         memory = k * n * stored + rows * (k + n) * 2.0
