@@ -37,6 +37,7 @@ _BLOCK = 128.0  # queries of one prefill thread block
 _EXPONENTIALS_PER_CLOCK = 16.0  # of one multiprocessor, CUDA programming guide, table 5
 _BLOCKS = 128.0  # thread blocks that half fill a memory pipe
 _MLA_HEADS = 64.0  # heads that share one block of latent decode attention
+_FEW_HEADS = 16.0  # heads that kernels of their own serve: the least that a matrix unit takes
 _WIDTH = 128.0  # head width that thread blocks are made for
 _SPLIT = 256.0  # cached tokens of a sequence from which on several blocks share it
 _NARROW = 0.15  # share of a decode kernel's fixed time that goes with the width of heads below 128
@@ -248,9 +249,11 @@ def mla_decode_coefficients(
     """
     c: Decode = chip.pick("mla_decode", kv_dtype, engine)
     batch, heads = np.asarray(batch, float), np.asarray(heads, float)
-    blocks = batch * np.maximum(heads / _MLA_HEADS, 1.0)
+    few = heads <= _FEW_HEADS
+    blocks = batch * np.where(few, c.single, np.maximum(heads / _MLA_HEADS, 1.0))
     token_bytes = (latent_dim + rope_dim) * _cache_bytes(kv_dtype)
-    token_flop = 2.0 * np.maximum(heads, 16.0) * (2.0 * latent_dim + rope_dim)
+    computed = np.where(few, _FEW_HEADS, np.maximum(heads, c.tile))
+    token_flop = 2.0 * computed * (2.0 * latent_dim + rope_dim)
     return _decode(chip, c, batch, blocks, token_bytes, token_flop, context)
 
 

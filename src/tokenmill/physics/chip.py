@@ -58,9 +58,10 @@ class Decode:
     block_clocks: float  # one wave of thread blocks, beside its memory traffic
     hidden_waves: float  # waves of blocks that the launch time already holds
     group: float  # share that 8 queries on one KV head add to a block
-    single: float  # a block with one query per KV head, relative to grouped ones
+    single: float  # a block with one query per KV head (of few latent heads), relative to others
     serial_clocks: float  # one token in the one block that walks a sequence, where none share it
     unpacked: float  # 0 = a windowed block serves its whole group, 1 = one block per query
+    tile: float  # heads that a block of latent attention computes at least, unless they are few
 
 
 @dataclass(frozen=True, slots=True)

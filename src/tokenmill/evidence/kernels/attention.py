@@ -32,6 +32,7 @@ _DECODE = {
     "single": (0.1, 0.7, 1.5),
     "serial_clocks": (0.01, 1.0, 1e3),
     "unpacked": (0.001, 0.1, 1.0),
+    "tile": (16.0, 64.0, 128.0),
 }
 _PREFILL = {
     "launch_clocks": (2e3, 2e4, 1e5),
