@@ -151,3 +151,17 @@ def test_static_scales_save_the_pass_that_quantises() -> None:
     assert gemm_s(h100, "bf16", 64.0, 64.0, 64.0, quantised=True) == gemm_s(
         h100, "bf16", 64.0, 64.0, 64.0
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [
+        ("0.5.0", "0.5"), ("0.7.1", "0.7"), ("0.9.0", "0.9"), ("0.12.0", "0.12"), ("0.17", "cpp"),
+        ("0.20", "0.20"), ("1.0", "2025"),
+    ],
+)  # fmt: skip
+def test_versions_of_tensorrt_llm_belong_to_lines(version: str, line: str) -> None:
+    found = engine("tensorrt-llm", version)
+    assert found.record.slug == f"engine-tensorrt-llm-{line}"
+    assert found.name == "tensorrt-llm"
+    assert found.windows == (line == "2025")

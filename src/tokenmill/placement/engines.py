@@ -21,10 +21,11 @@ __all__ = ["Engine", "apart", "engine", "engine_names"]
 _PREFIX = "engine-"
 # Lines of versions that work differently: engine -> (first version after it, first date after it,
 # record), the oldest first. vLLM rewrote its core with 0.8 (V1) and prepares the next step while
-# one runs from 0.14 on; TensorRT-LLM began with fixed batches, left its C++ runtime with 0.18 and
-# runs experts in blocks of 8 bits well on Blackwell from 1.2 on; llama.cpp, whose builds have no
-# version of this kind, fuses attention unasked since August 2025; SGLang closed most of the gaps
-# between kernels on AMD's GPUs in spring 2026.
+# one runs from 0.14 on; TensorRT-LLM began with fixed batches and sums by NCCL, learned to share
+# the cache among queries of more and more groups from 0.8 to 0.13, left its C++ runtime with 0.18,
+# heeds windows since 0.21 and runs experts in blocks of 8 bits well on Blackwell from 1.2 on;
+# llama.cpp, whose builds have no version of this kind, fuses attention unasked since August 2025;
+# SGLang closed most of the gaps between kernels on AMD's GPUs in spring 2026.
 _ERAS: Mapping[str, tuple[tuple[tuple[int, ...], str, str], ...]] = {
     "vllm": (((0, 8), "2025-02", "vllm-v0"), ((0, 14), "2026-01", "vllm-sync")),
     "tensorrt-llm": (
@@ -34,6 +35,7 @@ _ERAS: Mapping[str, tuple[tuple[tuple[int, ...], str, str], ...]] = {
         ((0, 10), "2024-06", "tensorrt-llm-0.9"),
         ((0, 13), "2024-09", "tensorrt-llm-0.12"),
         ((0, 18), "2025-03", "tensorrt-llm-cpp"),
+        ((0, 21), "2025-07", "tensorrt-llm-0.20"),
         ((1, 2), "2026-01-20", "tensorrt-llm-2025"),
     ),
     "sglang": (((0, 5, 10), "2026-04", "sglang-2025"),),
