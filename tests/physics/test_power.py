@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 
 from tokenmill.catalog import load
 from tokenmill.errors import InputError, NoCalibration
+from tokenmill.evidence.points import Point
 from tokenmill.evidence.power import fit as power_fit
 from tokenmill.evidence.power.rows import Activity, read_activity
 from tokenmill.evidence.power.shared import FIGURES
+from tokenmill.evidence.serving.setups import setup_of
 from tokenmill.physics import power
 from tokenmill.physics.power import PowerConstants
+from tokenmill.placement.energy import parts_joules
+from tokenmill.placement.layout import Layout
 
 FAMILIES = [
     name
@@ -190,3 +195,35 @@ def test_moving_messages_draws_less_and_grouped_products_more() -> None:
     assert 0.0 < chip.link_share < 1.0
     assert chip.routed_w > 0.0
     assert 0.0 < chip.static_share < 1.0
+
+
+def test_time_of_sequences_draws_where_the_engine_sorts_on_the_gpu() -> None:
+    point = Point("row", 1, {
+        "gpu": "h100-sxm", "model": "qwen3-8b", "engine": "vllm", "engine_version": "0.10",
+        "load": "concurrency", "concurrency": "512", "isl_mean": "400", "osl_mean": "600",
+    })  # fmt: skip
+    case = setup_of(point).case
+    assert case.engine.sampling > 0.0
+    quiet = replace(case, engine=replace(case.engine, sampling=0.0))
+    one = (Layout(1),)
+    seconds, joules = [], []
+    for told in (case, quiet):
+        parts = tuple(told.times(one).sequence_parts(np.array([[512.0]])))
+        seconds.append(float(np.ravel(sum(part.seconds for part in parts))[0]))
+        joules.append(float(np.ravel(parts_joules(case.platform.power, parts))[0]))
+    assert seconds[0] == pytest.approx(seconds[1])
+    assert joules[0] > joules[1]
+
+
+def test_ranks_that_wait_for_the_busiest_draw_less() -> None:
+    alone, spread = Layout(8), Layout(8, 1, 1, 8)
+    case = setup_of(Point("row", 1, {
+        "gpu": "h100-sxm", "n_gpus": "8", "model": "llama-4-scout", "engine": "vllm",
+        "concurrency": "8", "isl_mean": "400", "osl_mean": "400",
+    })).case  # fmt: skip
+    shares = []
+    for layout in (alone, spread):
+        parts = case.times((layout,)).linear_parts(np.array([[8.0]]))
+        shares.append(min(float(np.min(p.share)) for p in parts if p.name == "experts"))
+    assert shares[0] == 1.0
+    assert 0.2 < shares[1] < 0.9

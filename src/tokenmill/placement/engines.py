@@ -89,7 +89,8 @@ class Engine:
     search. windows, whether it heeds those of a model's attention. Tokens of a step to the power
     `alike` [1] are distinct and choose their experts by themselves: 1, or less where dummy prompts
     make sequences repeat each other. deep_ep: whether attention ranks send tokens to experts by
-    DeepEP's kernels. gap_share [1] of a chip's gaps between kernels that it leaves.
+    DeepEP's kernels. gap_share [1] of a chip's gaps between kernels that it leaves. sampling [1],
+    share of host_sequence_s in which the GPU works, on logits of the whole vocabulary.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Engine:
     block_experts: bool
     deep_ep: bool
     gap_share: float
+    sampling: float
     record: Calibration
 
     def __hash__(self) -> int:
@@ -258,5 +260,6 @@ def _engine(name: str, record: Calibration) -> Engine:
         block_experts=value("block_experts", 0.0) > 0.5,
         deep_ep=value("deep_ep", 0.0) > 0.5,
         gap_share=value("gap_share"),
+        sampling=value("sampling", 0.0),
         record=record.model_copy(update={"figures": dict(figures)}),
     )

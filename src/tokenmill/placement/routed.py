@@ -63,6 +63,8 @@ def expert_part(
     share: Scalar = 1.0
     if np.any(grid.ep > 1):
         share = np.minimum(work_s(chip, mean) / work_s(chip, (rows, touched)), 1.0)
-    padding = experts.padded_rows(chip, wanted, mean[1], engine.name)
+    # plain 8-bit experts pad as those in 16 bits do, whatever the kernels that time them
+    tile = "bf16" if weights.experts == "fp8" else wanted
+    padding = experts.padded_rows(chip, tile, mean[1], engine.name)
     part = counted(op, seconds, flop, mean[1] * each * stored, peak)
     return replace(part, share=share, padding=2.0 * padding * each * op.count)

@@ -115,13 +115,18 @@ class StepTimes:
                     )
         engine = self.engine
         # every attention rank has a scheduler of its own
-        host = engine.host_step_s + engine.host_sequence_s * sequences / grid.dp
+        each = engine.host_sequence_s * sequences / grid.dp
+        host = engine.host_step_s + (1.0 - engine.sampling) * each
         host = host + engine.host_layer_s * self.arch.layer_count
         gap_s = self.chip.gap_s * engine.gap_share
         host = host + gap_s * launches(self.arch, self.weights)
         host = host + engine.host_stage_s * (grid.pp - 1.0)
         zero = np.zeros(np.broadcast_shapes(np.shape(host), grid.tp.shape))
         yield Part("host", host + zero, zero, zero, zero, "host")
+        if engine.sampling:  # passes over the logits, bound by memory
+            busy = zero + engine.sampling * each
+            moved = busy * self.chip.memory_bytes_per_s
+            yield Part("sampling", busy, zero, moved, zero, "fp32")
 
     def decode_coefficients(self, batch: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """Attention of decoding: (base [s], [s] per context token, [s] per token in the window).
