@@ -14,7 +14,7 @@ import numpy as np
 from tokenmill.physics.power import Node, PowerConstants, drawn_w, node_w, step_joules
 from tokenmill.placement.parts import Part
 
-__all__ = ["gpu_watts", "machine_watts", "parts_joules"]
+__all__ = ["gpu_watts", "machine_watts", "parts_joules", "sampling_watts"]
 
 Scalar = Any
 
@@ -39,6 +39,12 @@ def parts_joules(power: PowerConstants, parts: Iterable[Part]) -> Scalar:
         if routed:
             total = total + power.routed_w * part.seconds * part.share
     return total
+
+
+def sampling_watts(power: PowerConstants, memory_bytes_per_s: float) -> float:
+    """Power of one GPU that passes over logits at its memory bandwidth [W]."""
+    above = step_joules(power, 1.0, {}, memory_bytes_per_s)
+    return float(drawn_w(power, power.idle_w + above))
 
 
 def gpu_watts(

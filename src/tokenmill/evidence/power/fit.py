@@ -84,9 +84,9 @@ def fit_bent(rows: Activity) -> tuple[Activity, dict[str, Shares]]:
     played = rows.where(at)
     told = np.stack([play.amounts for play in played.plays], axis=1)
     played = replace(played, amounts=told, bent=np.ones(told.shape[1]))
-    for number in range(_BENDS):
+    for _ in range(_BENDS):
         drawn = [
-            twin_watts(play, f"{family}-{number}", found[family].chip(limit_w, memory))
+            twin_watts(play, found[family].chip(limit_w, memory))
             for play, family, limit_w, memory in zip(
                 played.plays, played.family.tolist(), played.limit_w.tolist(),
                 played.memory.tolist(), strict=True,

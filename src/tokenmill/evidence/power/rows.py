@@ -125,9 +125,10 @@ def read_activity(measurements: Path, step: int = 1) -> Activity:
     )  # fmt: skip
 
 
-def twin_watts(play: _Play, name: str, chip: PowerConstants) -> float:
-    """What the twin says that each GPU of a row draws under constants that have a name [W]."""
-    return talk_of(play.row, _with(play.setup, name, chip)).watts / play.gpus
+def twin_watts(play: _Play, chip: PowerConstants) -> float:
+    """What the twin says that each GPU of a row draws under constants [W]."""
+    # step tables are kept by the name of a platform: other constants, another name
+    return talk_of(play.row, _with(play.setup, f"{hash(chip):x}", chip)).watts / play.gpus
 
 
 def _measured(measurements: Path) -> Iterator[tuple[Point, Point, float, float]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenmill.evidence.serving.lengths import drawn, variation
 from tokenmill.evidence.serving.setups import Draft, Setup, room
 from tokenmill.placement import memory
+from tokenmill.placement.energy import sampling_watts
 from tokenmill.placement.layout import Layout, refusal
 from tokenmill.placement.stages import slowed, uneven_stages
 from tokenmill.placement.table import StepTable, step_table
@@ -104,6 +105,9 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
         found = slowed(found, uneven)
     counts = np.arange(len(found.sequence_s)) / layout.dp
     host = engine.host_step_s + engine.host_sequence_s * counts
+    power = case.platform.power
+    sorting_w = sampling_watts(power, case.platform.chip.memory_bytes_per_s) - power.idle_w
+    sorting_j = engine.sampling * engine.host_sequence_s * counts * sorting_w * layout.gpus
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     alone = int(users) * (1 + setup.draft.tokens) + 1
     times = case.times((layout,))
@@ -121,7 +125,7 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
         prefill_chunk_s=found.prefill_chunk_s - once_s,
         prefill_chunk_j=max(found.prefill_chunk_j - once_s * found.idle_w, 0.0),
         sequence_s=found.sequence_s + host,
-        sequence_j=found.sequence_j + host * found.idle_w,
+        sequence_j=found.sequence_j + host * found.idle_w + sorting_j,
     )
 
 
