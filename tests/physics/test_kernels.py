@@ -367,6 +367,13 @@ def test_what_is_missing_is_refused_by_name() -> None:
         kernel_constants(partial)
 
 
+def test_an_engine_may_state_only_what_it_does_otherwise() -> None:
+    known = figures("hopper")
+    own = {"gemm/bf16.some-engine/compute_efficiency": 0.5}
+    found = kernel_constants(known | own).gemm
+    assert found["bf16.some-engine"] == replace(found["bf16"], compute_efficiency=0.5)
+
+
 def test_constants_are_looked_up_by_engine_then_by_kindred_precision() -> None:
     chip = CHIPS["hopper"]
     assert chip.pick("gemm", "fp8", "vllm") is chip.constants.gemm["fp8.vllm"]

@@ -55,9 +55,12 @@ def test_an_empty_machine_is_refused() -> None:
 
 def test_a_small_power_limit_holds_clocks_back() -> None:
     """The PCIe card has the die of the SXM module and half of its power."""
-    for name, least, most in (("h100-sxm", 1.0, 1.0), ("h100-pcie", 0.65, 0.9), ("l4", 0.6, 0.9)):
+    for name, least, most in (
+        ("h100-sxm", 1.0, 1.0), ("h100-pcie", 0.65, 0.9), ("l4", 0.6, 0.9),
+        ("t4", 0.4, 0.8), ("v100-sxm-16gb", 1.0, 1.0),
+    ):  # fmt: skip
         where = platform(name)
-        share = where.chip.peaks["bf16"] / where.accelerator.peaks["bf16"].value
+        share = where.chip.peaks["fp16"] / where.accelerator.peaks["fp16"].value
         assert least <= share <= most, name
 
 

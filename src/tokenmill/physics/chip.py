@@ -236,7 +236,8 @@ def kernel_constants(figures: Mapping[str, float]) -> KernelConstants:
     """Constants from flat figures "operation/precision[.engine]/constant" [SI base units].
 
     Parameters: figures, as a calibration record holds them; keys of other operations are
-    skipped, so that one record may serve several floors.
+    skipped, so that one record may serve several floors. What an engine's group leaves out is
+    that of its precision.
     Raises: NoCalibration where an operation lacks one of its constants.
     """
     gathered: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in _KINDS}
@@ -248,7 +249,8 @@ def kernel_constants(figures: Mapping[str, float]) -> KernelConstants:
     built: dict[str, dict[str, Any]] = {}
     for operation, groups in gathered.items():
         names = {item.name for item in fields(_KINDS[operation])}
-        for group, values in groups.items():
+        for group, own in groups.items():
+            values = {**groups.get(group.partition(".")[0], {}), **own}
             if names - set(values):
                 missing = sorted(names - set(values))[0]
                 raise NoCalibration("this family", f"{operation}/{group}/{missing}")
