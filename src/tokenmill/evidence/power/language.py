@@ -32,6 +32,8 @@ _LARGER = {"v100-sxm-16gb": "v100-sxm-32gb", "v100-pcie-16gb": "v100-pcie-32gb"}
 # Models that stand for those not on record, by the billions of parameters in their names.
 _STAND_INS = {3.0: "openllama-3b", 7.0: "llama-2-7b", 13.0: "llama-2-13b", 33.0: "llama-1-33b",
               70.0: "llama-2-70b"}  # fmt: skip
+_ROUNDS = {"3.0": "2023-04-05", "3.1": "2023-09-11", "4.0": "2024-03-27", "4.1": "2024-08-28",
+           "5.0": "2025-04-02", "5.1": "2025-09-09"}  # fmt: skip
 _ENGINES = {"deepspeed-mii", "vllm", "tensorrt-llm", "llama.cpp", "sglang", "ollama"}
 
 
@@ -150,6 +152,12 @@ def talk_of(row: Point, setup: Setup) -> Talk:
     return Talk(found["output_tokens_per_s"], found["requests_per_s"], found["gpu_power_w"])
 
 
+def _published(point: Point) -> str:
+    """When the round of MLPerf Inference that a row is of was published; blank where unknown."""
+    found = re.search(r"v(\d+\.\d+)", point.text("publication"))
+    return _ROUNDS.get(found[1], "") if found else ""
+
+
 def offline_rate(point: Point) -> Talk:
     """An offline or server test of MLPerf: tokens/s and requests/s of the whole machine."""
     mode = "rate" if "server" in point.text("workload") else "offline"
@@ -158,7 +166,7 @@ def offline_rate(point: Point) -> Talk:
         "gpu": point.text("gpu"), "n_gpus": point.text("n_gpus", "1"), "load": mode,
         "model": point.text("model"), "publication": "MLPerf", "engine": "tensorrt-llm",
         "length_shape": shape.get(point.text("model"), "openorca"), "weight_dtype": "fp16",
-        "date": point.text("date"),
+        "date": point.text("date", _published(point)),
     }  # fmt: skip
     found = predict_serving(Point(point.path, point.line, cells))
     return Talk(found["output_tokens_per_s"], found["requests_per_s"], found["gpu_power_w"])

@@ -130,7 +130,7 @@ def _inferring(row: JobRow, where: Platform) -> float:
 def _inferred(point: Point, row: JobRow, job: Job | None, where: Platform) -> dict[str, float]:
     """Rates of inference of all GPUs; those on record are of settings for efficiency."""
     if is_language(row.job):
-        return _answers(point)
+        return _answers(point, row, where)
     if job is None:
         return {}
     step_s = batch_seconds(job, _BATCH, *_sheet(row, where))[0]
@@ -144,17 +144,20 @@ def _sheet(row: JobRow, where: Platform) -> tuple[float, float]:
     return peak(chip.peaks, row.way, where.name), chip.memory_bytes_per_s
 
 
-def _answers(point: Point) -> dict[str, float]:
+def _answers(point: Point, row: JobRow, where: Platform) -> dict[str, float]:
     """Rates of a language model in MLPerf: tokens from v4.1 on, and in the offline test of Llama-2
-    of v4.0; requests before."""
+    of v4.0; requests before. Settings for efficiency cost the clock that their lower draw does."""
     seen = offline_rate(point)
-    slow = constant("max_q/rate") if "maxq" in point.text("note").lower() else 1.0
+    slow: float = 1.0
+    if row.max_q:
+        full_w = seen.watts / row.gpus
+        slow = float(capped(where.power, full_w, min(_inferring(row, where), full_w))[0])
     found = re.search(r"v(\d+\.\d+)", point.text("publication"))
     late = found is not None and float(found[1]) >= 4.1
     offline = "tokens/s" in point.text("note") and "offline" in point.text("workload")
     tokens = late or offline or "token" in point.text("throughput_unit")
     rate = seen.tokens_per_s if tokens else seen.requests_per_s
-    return {"sample": rate * slow, "token": seen.tokens_per_s * slow}
+    return {"sample": rate / slow, "token": seen.tokens_per_s / slow}
 
 
 def _at_wall(where: Platform, each_w: float, gpus: int) -> float:
