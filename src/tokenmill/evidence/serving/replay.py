@@ -191,7 +191,9 @@ def _pools(setup: Setup, longest: float) -> list[Pool]:
     alone = replace(setup, case=replace(setup.case, engine=slower), layout=split, draft=Draft())
     first = _pool(alone, split, engine.sequences, longest)
     fabric = setup.case.platform.fabric
-    link = fabric.scaleout_bytes_per_s or fabric.link_bytes_per_s
+    joined = setup.prefill_gpus + setup.layout.gpus * setup.replicas <= fabric.domain_gpus
+    link = fabric.link_bytes_per_s if joined else fabric.scaleout_bytes_per_s
+    link = link or fabric.link_bytes_per_s
     handoff = Handoff("decode", token_s=_token_bytes(setup, split) / link)
     ahead = max(round(setup.prefill_gpus / split.gpus), 1)
     first = replace(first, name="prefill", replicas=ahead, handoff=handoff)
