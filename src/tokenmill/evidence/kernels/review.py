@@ -135,10 +135,10 @@ def _afar(
 
 def _row(
     table: Table, chips: Mapping[str, Chip], samples: Sequence[Sample],
-    near: Mapping[str, Constants], far: Mapping[str, Constants], rows: int,
+    near: Mapping[str, Constants], far: Mapping[str, Constants], rows: int, donor: str,
 ) -> KernelRow | None:  # fmt: skip
     chip = chips[samples[0].gpu]
-    limited = sustained(chip, _ALIKE.get(chip.architecture, chip.architecture))
+    limited = sustained(chip, donor) if donor else chip
     both = [(s, _predicted(table, chip, s, near), _predicted(table, limited, s, far))
             for s in samples]  # fmt: skip
     found = [(s, a / s.seconds, b / s.seconds) for s, a, b in both
@@ -186,11 +186,12 @@ def validate(
             fitted = {f: dict(of.get(table.operation, {})) for f, of in known.items()}
         for family, mine in groups.items():
             others = {f: _measured(table, c, groups[f]) for f, c in fitted.items() if f != family}
+            donor = alike if (alike := _ALIKE.get(family, "")) in others else ""
             for gpu in dict.fromkeys(sample.gpu for sample in mine):
                 far = _afar(table, chips, mine, gpu, others, most)
                 here = [sample for sample in mine if sample.gpu == gpu]
                 rows = sum(sample.seconds.size for sample in here)
                 thin = [sample.thin(scored, seed=2) for sample in here]
-                row = _row(table, chips, thin, fitted[family], far, rows)
+                row = _row(table, chips, thin, fitted[family], far, rows, donor)
                 if row is not None:
                     yield row
