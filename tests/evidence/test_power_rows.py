@@ -13,7 +13,7 @@ import pytest
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.power.predict import predict_power
-from tokenmill.evidence.power.runs import machines_of
+from tokenmill.evidence.power.runs import machines_of, run_of
 from tokenmill.evidence.power.runs_fit import fit_run, read_runs
 from tokenmill.physics.jobs import peak
 from tokenmill.physics.runs import Run, run_seconds
@@ -113,6 +113,12 @@ def test_runs_on_other_cards_and_of_other_models_are_answered(gpu: str, model: s
     assert found["energy_j"] > 60.0 * found["power_w"] > 60.0 * 300.0
     many = predict_power(row(gpu=gpu, model=model, **(cells | {"n_gpus": "64", "note": "nodes=8"})))
     assert many["energy_j"] < found["energy_j"]
+
+
+def test_pretraining_of_other_language_models_goes_by_their_size() -> None:
+    known, larger, small = (run_of(m) for m in ("gpt3-175b", "llama-3.1-405b", "llama-3.1-8b"))
+    assert larger.flop == pytest.approx(known.flop * 405.0 / 175.0, rel=0.05)
+    assert small.flop < known.flop / 15.0
 
 
 @pytest.mark.parametrize("gpu", ["tpu-v4", "gaudi-2", "mi250x", "p100-sxm"])

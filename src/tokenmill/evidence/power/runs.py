@@ -14,15 +14,19 @@ import numpy as np
 from tokenmill.catalog import load
 from tokenmill.catalog.figure import Figure
 from tokenmill.evidence.points import Point
+from tokenmill.evidence.power.jobs_rows import is_language
 from tokenmill.physics.jobs import peak
 from tokenmill.physics.runs import Run, run_seconds
 from tokenmill.placement.platform import Platform
+from tokenmill.simulator.cases import language_model
+from tokenmill.work.parameters import active_parameters
 
 __all__ = ["RECORD", "machines_of", "run_of", "seconds_of"]
 
 RECORD = "training-runs"
 _KEYS = ("flop", "byte", "noise_batch", "network")
 _MACHINE_GPUS = 8
+_PRETRAINED = "gpt3-175b"
 
 
 def seconds_of(point: Point, where: Platform) -> float:
@@ -46,16 +50,27 @@ def machines_of(point: Point) -> float:
 
 
 def run_of(model: str) -> Run:
-    """The run of a benchmark on record; the geometric mean of them for one that is not."""
+    """The run of a benchmark on record; of a language model that is not, that of GPT-3 by their
+    sizes (tokens to the target are of one order); of others the geometric mean."""
     figures = _figures()
     if f"{model}/flop" in figures:
         return Run(*(figures[f"{model}/{key}"].value for key in _KEYS))
+    if is_language(model):
+        like, times = run_of(_PRETRAINED), _size(model) / _size(_PRETRAINED)
+        return Run(like.flop * times, like.memory_bytes * times, like.noise_batch,
+                   like.network * times)  # fmt: skip
     means = [
         float(np.exp(np.mean([np.log(figure.value) for name, figure in figures.items()
                               if name.endswith(f"/{key}")])))
         for key in _KEYS
     ]  # fmt: skip
     return Run(*means)
+
+
+@lru_cache(maxsize=64)
+def _size(model: str) -> int:
+    """Parameters that a token passes through."""
+    return active_parameters(language_model(model)[1])
 
 
 @lru_cache(maxsize=1)
