@@ -59,15 +59,17 @@ def collectives_left_out(shared: Path) -> Iterator[LeftOut]:
 
 
 def power_left_out(shared: Path) -> Iterator[LeftOut]:
-    """GPU power of language models at a throughput that is known."""
+    """GPU power of language models at a throughput that is known; cards that rest anchor what
+    idles and are not asked."""
     from tokenmill.evidence.power.fit import cross_validate, fit_bent, predict
     from tokenmill.evidence.power.rows import read_activity
 
     rows, found = fit_bent(read_activity(shared / "measurements"))
     fitted = predict(rows, found) / rows.measured_w
+    at_work = rows.model != "training"
     for name, by in (("publication", "publication"), ("GPU", "gpu"), ("model", "model")):
         without = cross_validate(rows, _labels(by)) / rows.measured_w
-        yield from _by(fitted, without, rows.gpu, "power of", name)
+        yield from _by(fitted[at_work], without[at_work], rows.gpu[at_work], "power of", name)
 
 
 def _labels(by: str) -> Callable[[Any], NDArray[np.str_]]:
