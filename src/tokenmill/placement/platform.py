@@ -171,20 +171,20 @@ def _chip(slug: str) -> Chip:
     )
 
 
-def sustained(bare: Chip, measured: str) -> Chip:
+def sustained(bare: Chip, measured: str, *, gains: bool = False) -> Chip:
     """The chip with the peaks that its power limit lets it keep under a family's constants.
 
-    Parameters: bare chip; measured, the family whose kernels were measured.
-    What its own limit cost that card is in the constants, so that cooler cards gain.
+    Parameters: bare chip; measured, the family whose kernels were measured; gains, whether a card
+    cooler than the measured one computes at more than that did, as when one limited card stands in
+    for another. What its own limit cost that card is in the constants.
     """
     known = load.calibration("sustained").figures
     usual = known.get(f"{measured}/peak_per_watt")
     peak = bare.peaks.get("bf16", bare.peaks.get("fp16"))
     if usual is None or peak is None or not bare.tdp_w > 0.0:
         return bare
-    free = known.get(f"{measured}/unlimited", usual).value
-    wanted = max(peak / 1e12 / bare.tdp_w, free) / usual.value
-    share = float(wanted ** -known["exponent"].value)
+    wanted = peak / 1e12 / bare.tdp_w / usual.value
+    share = float((wanted if gains else max(wanted, 1.0)) ** -known["exponent"].value)
     return replace(bare, peaks={name: peak * share for name, peak in bare.peaks.items()})
 
 

@@ -138,7 +138,7 @@ def _row(
     near: Mapping[str, Constants], far: Mapping[str, Constants], rows: int, donor: str,
 ) -> KernelRow | None:  # fmt: skip
     chip = chips[samples[0].gpu]
-    limited = sustained(chip, donor) if donor else chip
+    limited = sustained(chip, donor, gains=True) if donor else chip
     both = [(s, _predicted(table, chip, s, near), _predicted(table, limited, s, far))
             for s in samples]  # fmt: skip
     found = [(s, a / s.seconds, b / s.seconds) for s, a, b in both
