@@ -47,10 +47,14 @@ def expert_part(
             weight_bytes=stored, load=load,
         )  # fmt: skip
 
+    used = own_kernels.expert_chip(engine, chip)
     seconds = own_kernels.own_kernel_s(
-        engine, own_kernels.expert_chip(engine, chip), tokens,
-        lambda chip: work_s(chip, (rows, touched)),
-    )  # fmt: skip
+        engine, used, tokens, lambda chip: work_s(chip, (rows, touched))
+    )
+    mean = experts.mean_load(distinct, tokens, e.top_k, e.count, grid.ep)
+    share: Scalar = 1.0
+    if np.any(grid.ep > 1):
+        share = np.minimum(work_s(used, mean) / seconds, 1.0)
     each = op.matrices * inner * e.width / grid.moe_tp
     flop, memory = 2.0 * tokens * e.top_k * each / grid.ep, touched * each * stored
     peak = arithmetic(chip, wanted).peak
@@ -59,10 +63,6 @@ def expert_part(
         engine, chip, tokens, tokens * e.top_k / grid.ep, touched, each
     )
     seconds = seconds + own_kernels.block_scales_s(engine, chip, wanted) * 2.0
-    mean = experts.mean_load(distinct, tokens, e.top_k, e.count, grid.ep)
-    share: Scalar = 1.0
-    if np.any(grid.ep > 1):
-        share = np.minimum(work_s(chip, mean) / work_s(chip, (rows, touched)), 1.0)
     # plain 8-bit experts pad as those in 16 bits do, whatever the kernels that time them
     tile = "bf16" if weights.experts == "fp8" else wanted
     padding = experts.padded_rows(chip, tile, mean[1], engine.name)
