@@ -105,7 +105,8 @@ def without(problem: Problem, x: Array, groups: Iterable[NDArray[np.bool_]]) -> 
         kept = known & ~gone
         y = x.copy()
         if kept.any():
-            share = _shares(problem.trust, kept)
+            # those that stay weigh beside what is known before as they did with all
+            share = np.where(kept, _shares(problem.trust, known), 0.0)
             for _ in range(_PASSES):
                 normal, gradient = problem.equations(y, r + slope @ (y - x), slope, share)
                 move = -np.linalg.solve(normal + 1e-9 * np.eye(x.size), gradient)
