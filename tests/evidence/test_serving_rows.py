@@ -106,3 +106,13 @@ def test_prefill_instances_share_attention_as_those_that_decode() -> None:
     assert plain is not None and shared is not None
     assert (plain.tp, plain.dp) == (8, 1)
     assert (shared.tp, shared.dp) == (1, 8)
+
+
+def test_latent_caches_keep_16_bits_where_those_of_8_read_slower() -> None:
+    taken = {
+        (gpu, engine): setup_of(inferencex(gpu=gpu, engine=engine)).case.cache.name
+        for gpu in ("h200-sxm", "mi355x", "b200-sxm") for engine in ("vllm", "tensorrt-llm")
+    }  # fmt: skip
+    assert taken["h200-sxm", "vllm"] == taken["mi355x", "vllm"] == "bf16"
+    assert taken["b200-sxm", "vllm"] == taken["h200-sxm", "tensorrt-llm"] == "fp8"
+    assert setup_of(inferencex(engine="vllm", kv_dtype="fp8")).case.cache.name == "fp8"

@@ -19,6 +19,9 @@ from tokenmill.placement.engines import Engine, apart, engine
 from tokenmill.placement.layout import Layout, LayoutGrid
 from tokenmill.placement.platform import Platform, by_die, limited
 from tokenmill.simulator.cases import Case, language_model, memory_need
+from tokenmill.work import language
+from tokenmill.work.architecture import Architecture, LatentAttention
+from tokenmill.work.ops import Attend
 from tokenmill.work.precision import CacheFormat, WeightFormat, cache_format, weight_format
 from tokenmill.work.workload import Demand, fixed_demand
 
@@ -27,6 +30,7 @@ __all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "spilled_bytes"]
 SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
 _BY_LAYERS = ("llama.cpp", "ollama", "exllama", "exllamav2")  # one GPU works at a time
 _PREFILL = re.compile(r"prefill \d+ x tp(\d+) ep(\d+)")
+_SLOW_LATENT = ("hopper", "cdna")  # 8-bit latent caches read slower than 16-bit ones
 _LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
 
 
@@ -133,11 +137,26 @@ def _prefill_layout(point: Point) -> Layout | None:
     return Layout(tp, 1, 1, min(ep, tp)) if tp else None
 
 
-def _cache(point: Point, weights: WeightFormat, client: Client, engine_name: str) -> str:
-    """The cache format: stated, or what engines and clients do with small weights."""
+def _cache(point: Point, weights: WeightFormat, client: Client, case: tuple[str, str, bool]) -> str:
+    """The cache format: stated, or what engines and clients do with small weights.
+
+    Parameters: case, (engine, architecture of the chip, whether caches are latent); latent caches
+    of 8 bits have slow kernels in vLLM and its like on some architectures, and nobody takes them.
+    """
+    engine_name, architecture, latent = case
     small = weights.attention in ("fp8", "fp8_block", "fp4") or weights.experts != "bf16"
     both = small and engine_name == "tensorrt-llm" and weights.attention != "bf16"
-    return point.text("kv_dtype", "fp8" if both or (small and client.small_cache) else "bf16")
+    slow = latent and not both and architecture.startswith(_SLOW_LATENT)
+    wanted = both or (small and client.small_cache and not slow)
+    return point.text("kv_dtype", "fp8" if wanted else "bf16")
+
+
+def _is_latent(arch: Architecture) -> bool:
+    """Whether a model's attention reads latent caches."""
+    return any(
+        isinstance(op, Attend) and isinstance(op.mixer, LatentAttention)
+        for op in language.operations(arch)
+    )
 
 
 def _joined(where: Platform, gpus: int) -> Platform:
@@ -222,7 +241,9 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     )
     if weights.name == "fp8" and blocks:  # as their makers publish 8-bit weights of these models
         weights = weight_format("fp8_block")
-    cache = _cache_named(_cache(point, weights, client, runs_on.name))
+    cache = _cache_named(
+        _cache(point, weights, client, (runs_on.name, where.chip.architecture, _is_latent(arch)))
+    )
     prefill_gpus = 0
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
