@@ -37,9 +37,10 @@ _BLOCK = 16
 _BATCHING = {
     "tensorrt-llm": Batching.INFLIGHT_CHUNKED, "sglang": Batching.PREFILL_FIRST,
 }  # fmt: skip
-# Launches of a draft's own prefill over those of its model, where they are not in one graph: other
-# engines run the draft as a model of its own.
-_DRAFTED = {"tensorrt-llm": 0.05}
+# Launches of a draft's own prefill over those of its model: a layer or two, but SGLang runs the
+# draft as a model of its own, one step after the other.
+_DRAFTED = {"sglang": 1.0}
+_DRAFT_LAYERS = 0.05
 _MANY = 16.0  # users from which launch scripts set a server up for many
 _LONG = 8192.0  # tokens of a step that prefills as fast as any
 _TABLES: dict[Any, StepTable] = {}
@@ -111,7 +112,7 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     alone = int(users) * (1 + setup.draft.tokens) + 1
     times = case.times((layout,))
-    drafted = _DRAFTED.get(engine.name, 1.0) if setup.draft.tokens else 0.0
+    drafted = _DRAFTED.get(engine.name, _DRAFT_LAYERS) if setup.draft.tokens else 0.0
     floor_s = times.prefill_floor_s * (1.0 + drafted)
     # one launch of attention serves all prompts of a step
     once_s = min(times.prefill_launch_s, found.prefill_chunk_s)
