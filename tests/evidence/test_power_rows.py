@@ -13,7 +13,7 @@ import pytest
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.points import Point, read_points
 from tokenmill.evidence.power.predict import predict_power
-from tokenmill.evidence.power.runs import machines_of, run_of
+from tokenmill.evidence.power.runs import machines_of, run_of, spread_nodes
 from tokenmill.evidence.power.runs_fit import fit_run, read_runs
 from tokenmill.physics.jobs import peak
 from tokenmill.physics.runs import Run, run_seconds
@@ -113,6 +113,12 @@ def test_runs_on_other_cards_and_of_other_models_are_answered(gpu: str, model: s
     assert found["energy_j"] > 60.0 * found["power_w"] > 60.0 * 300.0
     many = predict_power(row(gpu=gpu, model=model, **(cells | {"n_gpus": "64", "note": "nodes=8"})))
     assert many["energy_j"] < found["energy_j"]
+
+
+def test_machines_that_share_a_batch_are_those_that_a_note_tells() -> None:
+    cells = {"n_gpus": "64", "note": "nodes=16"}  # four GPUs each
+    assert spread_nodes(row(model="bert-large", **cells)) == 16.0
+    assert spread_nodes(row(model="gpt3-175b", **cells)) == 1.0
 
 
 def test_pretraining_of_other_language_models_goes_by_their_size() -> None:

@@ -56,5 +56,15 @@ def test_the_librarys_exchange_costs_its_launches() -> None:
     assert ways[0] < ways[1] < 10 * ways[0]
 
 
+def test_the_library_sends_eight_bits_out_and_sixteen_back() -> None:
+    deep = times_of(SHARED, replace(engine("sglang"), deep_ep=True))
+    out, back = (
+        next(np.sum(part.link_bytes) for part in deep.linear_parts(np.array([[64.0]]))
+             if part.name == name)
+        for name in ("expert dispatch", "expert combine")
+    )  # fmt: skip
+    assert back == 2.0 * out > 0.0
+
+
 def test_tensor_ranks_exchange_nothing() -> None:
     assert seconds_of(times_of(TENSOR, engine("sglang")), "expert dispatch", 64.0) == 0.0

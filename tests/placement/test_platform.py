@@ -104,6 +104,7 @@ def test_software_sees_the_dies_of_cdna2_as_gpus() -> None:
     die = by_die(card)
     assert die.chip.memory_bytes * 2 == card.chip.memory_bytes
     assert die.chip.flop_per_s("bf16") * 2 == card.chip.flop_per_s("bf16")
+    assert die.power.routed_w * 2 == card.power.routed_w > 0.0
     assert (die.machine_gpus, die.domain_gpus) == (2 * card.machine_gpus, 2 * card.domain_gpus)
     for name in ("mi210", "b200-sxm", "h100-sxm"):
         assert by_die(platform(name)) is platform(name)

@@ -73,7 +73,7 @@ def batch_seconds(
 ) -> tuple[Array, Array]:
     """(time of one batch, time of it that the GPU would take alone) [s].
 
-    Parameters: batch [samples]; flop_per_s, memory_bytes_per_s as sold; slow, by how much the
+    Parameters: batch [samples]; flop_per_s, memory_bytes_per_s at its limit; slow, by how much the
     GPU's part takes longer than at full clock. Scalars or arrays.
     """
     each = np.hypot(job.flop / np.asarray(flop_per_s), job.memory_bytes / memory_bytes_per_s)
@@ -88,8 +88,8 @@ def run_batch(
 ) -> tuple[Array, Array]:  # fmt: skip
     """(time of one batch [s], mean power of the card meanwhile [W]), under a power cap.
 
-    Parameters: batch [samples]; flop_per_s, memory_bytes_per_s as sold; chip, what the card draws;
-    cap_w [W], none where it lies above the limit. Scalars or arrays.
+    Parameters: batch [samples]; flop_per_s, memory_bytes_per_s at its limit; chip, what the card
+    draws; cap_w [W], none where it lies above the limit. Scalars or arrays.
     """
     gpu_s = batch_seconds(job, batch, flop_per_s, memory_bytes_per_s)[1]
     slow, busy_w = _drawn(job, job.load, chip, cap_w)

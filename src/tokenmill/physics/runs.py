@@ -40,7 +40,8 @@ def run_seconds(
     """Time from the start of a run to its target [s].
 
     Parameters: run; batch [samples] of all GPUs together; gpus and machines [count]; flop_per_s
-    and memory_bytes_per_s of one GPU as sold. Scalars or arrays.
+    and memory_bytes_per_s of one GPU at its power limit. Scalars or arrays. Arithmetic and memory
+    hide each other but for a part, as in `physics.jobs`.
     """
     batch = np.asarray(batch, dtype=float)
     more = 1.0 + batch / run.noise_batch

@@ -45,9 +45,9 @@ def exchange(
     Parameters: phase; op, the experts; tokens of each rank, of `hidden` values, of which an
     all-to-all sends `copies`; ranks that hold experts.
     """
-    sent = tokens * copies * hidden * 2.0
+    name, values = f"expert {phase}", tokens * copies * hidden
     if not engine.deep_ep:
-        return message(fabric, engine, f"expert {phase}", "all_to_all", sent, ranks, op.count)
+        return message(fabric, engine, name, "all_to_all", values * 2.0, ranks, op.count)
     width = 1.0 if phase == "dispatch" else 2.0  # bytes of a value: FP8 out, 16 bits back
     seconds = np.minimum.reduce([
         expert_exchange_s(
@@ -57,7 +57,8 @@ def exchange(
     ])  # fmt: skip
     seconds = seconds / engine.link_share
     zero = np.zeros_like(seconds)
-    return Part(f"expert {phase}", seconds * op.count, zero, zero, sent * op.count, "link")
+    sent = wire_bytes("all_to_all", values * width, ranks)
+    return Part(name, seconds * op.count, zero, zero, sent * op.count, "link")
 
 
 def between_stages(fabric: Fabric, engine: Engine, sent: Scalar, stages: Scalar) -> Part:

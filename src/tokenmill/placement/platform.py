@@ -212,7 +212,7 @@ def by_die(where: Platform) -> Platform:
         ),
         power=replace(
             where.power, limit_w=where.power.limit_w / dies, idle_w=where.power.idle_w / dies,
-            active_w=where.power.active_w / dies,
+            active_w=where.power.active_w / dies, routed_w=where.power.routed_w / dies,
         ),
     )  # fmt: skip
 

@@ -181,11 +181,11 @@ def _nodes(hosts: Mapping[str, float]) -> dict[str, str]:
 
 
 def _node(name: str, host_w: float, slug: str, origins: Mapping[str, Origin]) -> str:
-    fans = _FAN_SHARE.get(slug, (0.08, 0.04, 0.15))
+    fans = _FAN_SHARE.get(slug, (jobs_fit.COOLED.fan_share, 0.04, 0.15))
     assumed = Origin("assumed", "air-cooled server fans and supplies of the Titanium grade", _READ)
     constants = {
         "host": Constant(host_w, 0.6 * host_w, 1.8 * host_w, "W", "host"),
         "fan_share": Constant(*fans, "", "cooling"),
-        "supply_efficiency": Constant(0.94, 0.9, 0.96, "", "cooling"),
+        "supply_efficiency": Constant(jobs_fit.COOLED.supply_efficiency, 0.9, 0.96, "", "cooling"),
     }
     return render(name, "power-node", constants, {**origins, "cooling": assumed})

@@ -17,19 +17,24 @@ from numpy.typing import NDArray
 from tokenmill.evidence.calibration import Constant, Origin, render
 from tokenmill.evidence.gauss_newton import minimise
 from tokenmill.evidence.points import Point, read_points
-from tokenmill.evidence.power.jobs_rows import OTHER, RECORD, JobRow, is_language, job_row
+from tokenmill.evidence.power.jobs_rows import (
+    BATCH,
+    OTHER,
+    RECORD,
+    JobRow,
+    is_language,
+    job_row,
+)
+from tokenmill.evidence.power.runs import spread_nodes
 from tokenmill.physics.jobs import Job, batch_seconds, peak, run_batch
-from tokenmill.physics.power import PowerConstants
+from tokenmill.physics.power import Node, PowerConstants, node_w
 from tokenmill.placement.platform import Platform, platform
 
-__all__ = [
-    "Measured", "files", "fit_jobs", "host_size", "machine_of", "measured_jobs", "spread_nodes",
-]  # fmt: skip
+__all__ = ["COOLED", "Measured", "files", "fit_jobs", "host_size", "machine_of", "measured_jobs"]
 
 Array = NDArray[np.float64]
-FANS, SUPPLY = 0.08, 0.94  # of machines cooled by air
+COOLED = Node(host_w=0.0, fan_share=0.08, supply_efficiency=0.94)  # by air
 _READ = "2026-11-28"
-_BATCH = 64.0  # of rows that state none: the host no longer shows
 # Kernels of training above and below their mean demand: of 0, 0.4 and 0.6 what runs under caps show
 _SWING = 0.4
 
@@ -80,7 +85,7 @@ def measured_jobs(
     for point in read_points(measurements / "power.csv"):
         workload = point.text("workload")
         if workload == "training" and point.text("scope") != "gpu":
-            continue  # nodes: see `power_fit.read_nodes`
+            continue  # nodes: see `_nodes`
         if workload.startswith(("inference", "diffusion")) or workload == "training":
             found.append(_measured(point, power_of))
     return found
@@ -113,7 +118,7 @@ class _Columns:
     def __init__(self, rows: Sequence[Measured], way: str) -> None:
         self.flop_per_s = np.array([_peaks(m.where, way) for m in rows])
         self.bytes_per_s = np.array([m.where.chip.memory_bytes_per_s for m in rows])
-        self.batch = np.array([_BATCH if way == "infer" else m.row.batch for m in rows])
+        self.batch = np.array([BATCH if way == "infer" else m.row.batch for m in rows])
         self.rate = np.array([m.samples_per_s / m.row.gpus for m in rows])
         self.watts = np.array([m.watts for m in rows])
         self.cap_w = np.array([np.inf if np.isnan(m.cap_w) else m.cap_w for m in rows])
@@ -244,8 +249,7 @@ def _fit_loads(
 
     def predict(x: Array) -> Array:
         each = idle_w + x[: len(names)][which] * room_w
-        inside: Array = gpus * each + size * x[len(names) :][host]
-        return inside * (1.0 + FANS) / SUPPLY
+        return node_w(COOLED, gpus * each + size * x[len(names) :][host])
 
     start = np.array([0.5] * len(names) + [800.0] * len(kinds))
     watts = np.array([m.watts for m in mine])
@@ -281,21 +285,13 @@ def _nodes(
 
     def predict(x: Array) -> Array:
         each = idle_w + x[0] * nodes ** -x[1] * room_w
-        inside: Array = 8.0 * each + host_w
-        return inside * (1.0 + FANS) / SUPPLY
+        return node_w(replace(COOLED, host_w=host_w), each, 8.0)
 
     found = minimise(
         predict, watts, np.ones(watts.size), np.array([0.85, 0.05]), np.array([0.4, 1e-3]),
         np.array([1.1, 0.5]), rounds=20,
     ).point  # fmt: skip
     return float(found[0]), float(found[1])
-
-
-def spread_nodes(point: Point) -> float:
-    """Nodes that share a fixed batch in a training row; 1 where the batch grows with them."""
-    if point.text("model").startswith(("gpt3", "llama-3.1-405b", "mt-nlg")):
-        return 1.0
-    return max(point.count("n_gpus", 8) / 8.0, 1.0)
 
 
 def _constant(value: float, unit: str, source: str, spread: float = 0.3) -> Constant:

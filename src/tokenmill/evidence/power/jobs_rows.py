@@ -14,12 +14,13 @@ from tokenmill.evidence.points import Point
 from tokenmill.physics.jobs import Job
 
 __all__ = [
-    "OTHER", "RECORD", "JobRow", "constant", "is_language", "job_of", "job_row", "samples_of",
-    "share_of",
+    "BATCH", "OTHER", "RECORD", "JobRow", "constant", "is_language", "job_of", "job_row",
+    "samples_of", "share_of",
 ]  # fmt: skip
 
 RECORD = "jobs"
 OTHER = "other"  # what stands for a job that is not on record
+BATCH = 64.0  # of tests that state none: the host no longer shows
 # Spellings of a network that publications use, and pipelines that run another one's network.
 _SAME = {
     "resnet50": "resnet-50", "bert-99": "bert-large", "bert-99.9": "bert-large",

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.power.jobs_fit import host_size, machine_of, spread_nodes
+from tokenmill.evidence.power.jobs_fit import host_size, machine_of
 from tokenmill.evidence.power.jobs_rows import (
+    BATCH,
     JobRow,
     constant,
     is_language,
@@ -23,7 +24,7 @@ from tokenmill.evidence.power.jobs_rows import (
     share_of,
 )
 from tokenmill.evidence.power.language import is_talk, offline_rate, talk
-from tokenmill.evidence.power.runs import machines_of, seconds_of
+from tokenmill.evidence.power.runs import machines_of, seconds_of, spread_nodes
 from tokenmill.physics.jobs import Job, batch_seconds, peak, run_batch
 from tokenmill.physics.power import Node, capped, drawn_w, node_w
 from tokenmill.placement.platform import Platform, constants, platform
@@ -31,7 +32,6 @@ from tokenmill.placement.platform import Platform, constants, platform
 __all__ = ["predict_power"]
 
 _WALL = ("node", "system", "wall")
-_BATCH = 64.0  # of tests that state none
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,13 @@ def _inferred(point: Point, row: JobRow, job: Job | None, where: Platform) -> di
         return _answers(point, row, where)
     if job is None:
         return {}
-    step_s = batch_seconds(job, _BATCH, *_sheet(row, where))[0]
+    step_s = batch_seconds(job, BATCH, *_sheet(row, where))[0]
     pace = share_of(row) / (1.0 if row.max_q else constant("max_q/rate"))
-    return {"sample": _BATCH / float(step_s) * pace * row.gpus}
+    return {"sample": BATCH / float(step_s) * pace * row.gpus}
 
 
 def _sheet(row: JobRow, where: Platform) -> tuple[float, float]:
-    """(FLOP/s in the number format of a row's way, memory B/s) of a card as sold."""
+    """(FLOP/s in the number format of a row's way, memory B/s) of a card at its limit."""
     chip = where.chip
     return peak(chip.peaks, row.way, where.name), chip.memory_bytes_per_s
 

@@ -21,7 +21,7 @@ from tokenmill.placement.platform import Platform
 from tokenmill.simulator.cases import language_model
 from tokenmill.work.parameters import active_parameters
 
-__all__ = ["RECORD", "machines_of", "run_of", "seconds_of"]
+__all__ = ["RECORD", "machines_of", "run_of", "seconds_of", "spread_nodes"]
 
 RECORD = "training-runs"
 _KEYS = ("flop", "byte", "noise_batch", "network")
@@ -33,12 +33,10 @@ def seconds_of(point: Point, where: Platform) -> float:
     """Time of the run that a row describes, start to target [s]. Raises: NoPeak, BadRecord."""
     run, gpus = run_of(point.text("model")), point.count("n_gpus", _MACHINE_GPUS)
     batch = point.number("batch", run.noise_batch)
-    return float(
-        run_seconds(
-            run, max(batch, 1.0), gpus, machines_of(point), peak(where.chip.peaks, "mixed"),
-            where.chip.memory_bytes_per_s,
-        )
-    )  # fmt: skip
+    chip = where.chip
+    flop_per_s = peak(chip.peaks, "mixed", where.name)
+    size = max(batch, 1.0), gpus, machines_of(point)
+    return float(run_seconds(run, *size, flop_per_s, chip.memory_bytes_per_s))
 
 
 def machines_of(point: Point) -> float:
@@ -47,6 +45,13 @@ def machines_of(point: Point) -> float:
     if stated:
         return max(float(stated[1]), 1.0)
     return float(np.ceil(point.count("n_gpus", _MACHINE_GPUS) / _MACHINE_GPUS))
+
+
+def spread_nodes(point: Point) -> float:
+    """Machines that share a fixed batch [count]; 1 where the batch grows with them."""
+    if point.text("model").startswith(("gpt3", "llama-3.1-405b", "mt-nlg")):
+        return 1.0
+    return machines_of(point)
 
 
 def run_of(model: str) -> Run:
