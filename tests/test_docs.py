@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tokenmill.evidence.family import family_named
 from tokenmill.interface.cli.app import app
 from tokenmill.interface.cli.reference import reference
 
@@ -24,6 +25,14 @@ SOLVER = importlib.util.find_spec("highspy") is not None
 def test_the_reference_of_the_command_line_is_fresh() -> None:
     written = (DOCS / "cli.md").read_text(encoding="utf-8")
     assert written == reference(), "docs/cli.md is old; run: make docs"
+
+
+def test_the_columns_of_every_predicted_family_are_told() -> None:
+    told = (DOCS / "score.md").read_text(encoding="utf-8")
+    for name in ("serving", "collectives", "power", "media"):
+        family = family_named(name)
+        for column in (*family.needs, *family.metrics, *family.inputs):
+            assert f"`{column}`" in told, f"{name}: {column}"
 
 
 def test_the_reference_names_every_verb() -> None:

@@ -28,12 +28,12 @@ def show_score(score: Score) -> None:
     for note in score.notes:
         out.print(note)
     for group, lines in score.groups().items():
-        table = Table(box=None, header_style="bold", pad_edge=False, title=group,
-                      title_justify="left", title_style="bold")  # fmt: skip
-        for index, title in enumerate(text.SCORE_COLUMNS):
-            table.add_column(title, justify="right" if index else "left")
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column(group)
+        for title in text.SCORE_COLUMNS:
+            table.add_column(title, justify="right")
         for line in lines:
-            table.add_row(line.name, str(line.count), f"{line.median_error:.1%}",
+            table.add_row(line.name or "–", str(line.count), f"{line.median_error:.1%}",
                           f"{line.mape:.1%}", f"{line.p90_error:.1%}", f"{line.bias:+.1%}",
                           f"{line.inside:.0%}")  # fmt: skip
         if lines:

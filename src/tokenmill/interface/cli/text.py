@@ -55,7 +55,7 @@ OPTION = {
     "scenario": "a TOML file with the whole question; options on the line win over it",
     "json": "print the answer as JSON",
     "version": "print the version",
-    "measurements": "measurements in the documented schema (CSV); - = standard input",
+    "measurements": "measurements (CSV; columns: docs/score.md); - = standard input",
     "calibration": "what `calibrate` saved of this cluster, or the factory file it stands beside",
     "results": "serving CSV, or JSON of vllm bench serve, aiperf, guidellm, Prometheus",
     "save": "factory file to save the calibration beside (FACTORY.calibration.toml)",
@@ -168,7 +168,7 @@ NO_FOLDER = "set TOKENMILL_CATALOG to a folder of your own, or give --folder"
 CHECKED_FILES = "{count} records checked, every figure has a source"
 SCORE_TITLE = "{family}: {predicted} of {rows} rows predicted ({coverage:.1%} coverage)"
 SCORE_MORE = "and {count} more reasons; --json has them row by row"
-SCORE_COLUMNS = ("metric", "rows", "median error", "MAPE", "p90 error", "bias", "in interval")
+SCORE_COLUMNS = ("rows", "median error", "MAPE", "p90 error", "bias", "in interval")
 PROGRESS = "searching {name}"
 REFERENCE = (
     "# Command line\n\n"
