@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from tokenmill.errors import TokenmillError
 from tokenmill.evidence.family import Predict, family_named
 from tokenmill.evidence.points import Point
@@ -42,7 +40,7 @@ def held_out(points: Sequence[Point], kinds: Sequence[str] = GROUPS) -> Iterator
 def _predict(constants: Mapping[str, Constants], lines: Mapping[str, str], kind: str) -> Predict:
     def predict(point: Point) -> Mapping[str, float]:
         found = constants.get(lines[point.id], {}).get((kind, point.text(kind)), {})
-        return predict_serving(point, tuned(np.array(list(found.values())), list(found)))
+        return predict_serving(point, tuned(found))
 
     return predict
 

@@ -176,9 +176,9 @@ def lines_of(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return lines
 
 
-def tuned(values: Array, keys: Sequence[str]) -> Callable[[Engine], Engine]:
+def tuned(values: Mapping[str, float]) -> Callable[[Engine], Engine]:
     """What sets an engine's constants to these values, by key."""
-    fields = {KEYS[key][0]: float(value) for key, value in zip(keys, values, strict=True)}
+    fields = {KEYS[key][0]: value for key, value in values.items()}
 
     def tune(engine: Engine) -> Engine:
         return replace(engine, **fields)  # type: ignore[arg-type]
@@ -233,8 +233,8 @@ def _own_keys(rows: Sequence[Row], start: Engine, timed: bool) -> tuple[str, ...
     return tuple(key for key in KEYS if key in keys)
 
 
-def problem_of(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Problem, Array]:
-    """(keys, what is to be solved for them in logarithms, their values on record) of one line.
+def _problem(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Problem]:
+    """(keys, what is to be solved for them in logarithms) of one line; its centre is on record.
 
     Parameters: rows that ran it; start, the engine as it is on record.
     """
@@ -246,19 +246,23 @@ def problem_of(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Pro
     measured = np.log([row.measured for row in rows])
 
     def wrong(x: Array) -> Array:
-        return np.log(predicted(rows, tuned(np.exp(x), keys))) - measured
+        return np.log(predicted(rows, tuned(_named(keys, x)))) - measured
 
     trust = np.array([row.trust for row in rows])
-    return keys, Problem(wrong, trust, low, high, usual, _HELD / spread**2), usual
+    return keys, Problem(wrong, trust, low, high, usual, _HELD / spread**2)
+
+
+def _named(keys: Sequence[str], logs: Array) -> dict[str, float]:
+    return dict(zip(keys, np.exp(logs).tolist(), strict=True))
 
 
 def fit_line(rows: Sequence[Row], start: Engine, rounds: int = _ROUNDS) -> dict[str, float]:
     """Constants of one line by key [base units].
 
-    Parameters: as of `problem_of`; rounds of descent.
+    Parameters: rows that ran it; start, the engine as it is on record; rounds of descent.
     """
-    keys, problem, usual = problem_of(rows, start)
-    return dict(zip(keys, np.exp(descend(problem, usual, rounds)).tolist(), strict=True))
+    keys, problem = _problem(rows, start)
+    return _named(keys, descend(problem, problem.centre, rounds))
 
 
 def left_out(
@@ -266,17 +270,16 @@ def left_out(
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Constants of one line without each group of its rows, by (kind of group, its name).
 
-    Parameters: rows and start, as of `problem_of`; values, the constants of all rows; by, kinds
+    Parameters: rows and start, as of `fit_line`; values, the constants of all rows; by, kinds
     of groups: gpu, model, publication. An engine without any row stays as it is on record.
     """
-    keys, problem, _ = problem_of(rows, start)
+    keys, problem = _problem(rows, start)
     names = [(kind, name) for kind in by for name in sorted({row.group(kind) for row in rows})]
     groups = [np.array([row.group(kind) == name for row in rows]) for kind, name in names]
     x = np.log([values[key] for key in keys])
     found = without(problem, x, groups)
-    usual = {key: getattr(start, KEYS[key][0]) for key in keys}
     return {
-        name: usual if gone.all() else dict(zip(keys, np.exp(y).tolist(), strict=True))
+        name: _named(keys, problem.centre if gone.all() else y)
         for name, gone, y in zip(names, groups, found, strict=True)
     }
 
@@ -291,7 +294,7 @@ def fitted(
     for (kind, name), constants in folds.items():
         out = [place for place, row in enumerate(rows) if row.group(kind) == name]
         mine = [rows[place] for place in out]
-        told = predicted(mine, tuned(np.array(list(constants.values())), list(constants)))
+        told = predicted(mine, tuned(constants))
         errors[by.index(kind), out] = np.abs(told / [row.measured for row in mine] - 1.0)
     seen = [values, *folds.values()]
     return Fitted(
