@@ -22,6 +22,7 @@ from tokenmill.placement.layout import Layout
 __all__ = [
     "Platform",
     "bare_chip",
+    "board_record",
     "by_die",
     "check_span",
     "chip_of",
@@ -282,12 +283,17 @@ def _node(accelerator: Accelerator, machine: System, gpus: int) -> Node:
     elif machine.slug.endswith("nvl72"):
         name, usual = "power-node-nvl72", 4.0
     else:
-        generation = {"ampere": "a100", "hopper": "h100"}.get(accelerator.architecture, "b200")
-        name, usual = f"power-node-hgx-{generation}", 8.0
+        name, usual = board_record(accelerator.architecture), 8.0
     figures = {key: item.value for key, item in constants(name).items()}
     share = (gpus / usual) ** 0.5 if usual == 1.0 else gpus / usual
     host_w = machine.value("host_power", figures["host"] * share)
     return Node(host_w, figures["fan_share"], figures["supply_efficiency"])
+
+
+def board_record(architecture: str) -> str:
+    """The record of the host around eight GPUs of an architecture, the newest where it has none."""
+    generation = {"ampere": "a100", "hopper": "h100"}.get(architecture, "b200")
+    return f"power-node-hgx-{generation}"
 
 
 def _memory_bytes(accelerator: Accelerator) -> float:

@@ -28,7 +28,7 @@ from tokenmill.evidence.power.jobs_rows import (
 from tokenmill.evidence.power.runs import spread_nodes
 from tokenmill.physics.jobs import Job, batch_seconds, peak, run_batch
 from tokenmill.physics.power import Node, PowerConstants, node_w
-from tokenmill.placement.platform import Platform, platform
+from tokenmill.placement.platform import Platform, board_record, platform
 
 __all__ = ["COOLED", "Measured", "files", "fit_jobs", "host_size", "machine_of", "measured_jobs"]
 
@@ -69,8 +69,7 @@ def machine_of(where: Platform) -> str:
     """The calibration of the host around a row's cards: a server for PCIe cards, else a board."""
     if where.fabric.kind == "pcie":
         return "power-node-server"
-    generation = {"ampere": "a100", "hopper": "h100"}.get(where.chip.architecture, "b200")
-    return f"power-node-hgx-{generation}"
+    return board_record(where.chip.architecture)
 
 
 def measured_jobs(

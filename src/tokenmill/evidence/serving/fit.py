@@ -19,6 +19,9 @@ from tokenmill.evidence.serving.descent import Problem, descend, without
 from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.evidence.serving.setups import SINGLE_USER, setup_of
 from tokenmill.placement.engines import Engine
+from tokenmill.simulator.cases import language_model
+from tokenmill.work.language import operations
+from tokenmill.work.ops import ExpertBlock
 
 __all__ = [
     "KEYS",
@@ -77,7 +80,6 @@ _SPREAD = {
     "request": 2.0 * _PRIOR,
 }  # fmt: skip
 _ROUNDS = 5
-_EXPERTS = ("a3b", "8x7b", "8x22b", "a22b")  # ends of names of models with many experts
 _ENDLESS = 1e6  # chunks in flight of an engine that states no bound
 _IMPLIED = 0.3  # least share of the time per token that a row's own rate implies
 
@@ -218,13 +220,17 @@ def _keys(rows: Sequence[Row], start: Engine) -> tuple[str, ...]:
     return tuple(key for key in KEYS if key in keys)
 
 
+def _has_experts(model: str) -> bool:
+    return any(isinstance(op, ExpertBlock) for op in operations(language_model(model)[1]))
+
+
 def _own_keys(rows: Sequence[Row], start: Engine, timed: bool) -> tuple[str, ...]:
     """The same for engines with kernels and pipelines of their own, which serve one user."""
     keys = ["stream_share", "host_layer"]
     if timed:
         keys += ["tensor_share", "activation_passes"]
-        many = any(row.point.text("model").endswith(_EXPERTS) for row in rows)
-        keys += ["host_expert"] if start.host_expert_s and many else []
+        routed = any(_has_experts(row.point.text("model")) for row in rows)
+        keys += ["host_expert"] if start.host_expert_s and routed else []
         keys += ["score_bytes", "unshared"] if start.score_bytes else []
     if any(row.metric.startswith("ttft") for row in rows):
         keys.append("request")
