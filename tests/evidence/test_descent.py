@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tokenmill.evidence.serving.descent import Problem, descend, without
+from tokenmill.evidence.descent import Problem, descend, without
 
 Array = NDArray[np.float64]
 ROWS = 60

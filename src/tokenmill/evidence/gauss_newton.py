@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Minimum", "minimise"]
+__all__ = ["Minimum", "huber", "minimise"]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,13 @@ class Minimum:
     loss: float
 
 
+def huber(residuals: Array, knee: float) -> Array:
+    """Loss of each residual: its size, a parabola below the knee. Reference: Huber 1964."""
+    size = np.abs(residuals)
+    loss: Array = np.where(size < knee, 0.5 * size**2 / knee, size - 0.5 * knee)
+    return loss
+
+
 class _Problem:
     """Loss of log constants: a robust mean of |log(predicted / measured)|, and a weak prior."""
 
@@ -43,9 +50,7 @@ class _Problem:
 
     def loss(self, x: Array, r: Array) -> float:
         """What is minimised, from the residual at x."""
-        size = np.abs(r)
-        rows = np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)
-        return float(self.trust @ rows + 0.5 * _PRIOR * np.sum((x - self.centre) ** 2))
+        return float(self.trust @ huber(r, _KNEE) + 0.5 * _PRIOR * np.sum((x - self.centre) ** 2))
 
     def slope(self, x: Array, r: Array) -> tuple[Array, Array]:
         """Gauss-Newton matrix and gradient at x."""

@@ -19,6 +19,7 @@ from tokenmill.catalog import load
 from tokenmill.errors import InputError, TokenmillError
 from tokenmill.evidence.cluster.cluster import SCALES, Cluster, tuned
 from tokenmill.evidence.family import family_named
+from tokenmill.evidence.gauss_newton import huber
 from tokenmill.evidence.interval import P90, band_of, quantity_of, shared_error
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.serving.predict import predict_serving
@@ -155,9 +156,7 @@ def _posterior(rows: Sequence[_Row], prior: Array) -> tuple[Array, Array]:
 
 
 def _loss(r: Array, x: Array, prior: Array) -> float:
-    size = np.abs(r)
-    huber = np.where(size <= _KNEE, 0.5 * size**2, _KNEE * (size - 0.5 * _KNEE))
-    return float(huber.sum() + 0.5 * np.sum((x / prior) ** 2))
+    return float(_KNEE * huber(r, _KNEE).sum() + 0.5 * np.sum((x / prior) ** 2))
 
 
 def _slope(rows: Sequence[_Row], x: Array, r: Array) -> Array:

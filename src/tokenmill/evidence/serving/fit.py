@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenmill.errors import TokenmillError
+from tokenmill.evidence.descent import Problem, descend, without
 from tokenmill.evidence.points import Point
-from tokenmill.evidence.serving.descent import Problem, descend, without
 from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.evidence.serving.setups import SINGLE_USER, setup_of
 from tokenmill.placement.engines import Engine

@@ -1,7 +1,8 @@
 """Robust descent on residuals of costly predictions, and what it would have found without some.
 
 Residuals are logarithms of predicted over measured, constants logarithms too. Huber's loss keeps
-odd rows from bending the rest; a prior holds what no row tells.
+odd rows from bending the rest; a prior holds what no row tells. Where predictions cost little,
+`gauss_newton` searches more widely.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tokenmill.evidence.gauss_newton import huber
 
 __all__ = ["Problem", "descend", "without"]
 
@@ -38,8 +41,7 @@ class Problem:
 
     def loss(self, r: Array, x: Array, share: Array) -> float:
         """Huber's loss of residuals r, whose rows count by their share, and of the prior."""
-        size = np.abs(np.nan_to_num(r, nan=_UNKNOWN))
-        rows = np.where(size < _KNEE, 0.5 * size**2 / _KNEE, size - 0.5 * _KNEE)
+        rows = huber(np.nan_to_num(r, nan=_UNKNOWN), _KNEE)
         return float(share @ rows + 0.5 * np.sum(self.pull * (x - self.centre) ** 2))
 
     def slope(self, x: Array, r: Array) -> Array:
