@@ -6,6 +6,8 @@ import pytest
 
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.hardware import as_noted, platform_named, power_limit_w
+from tokenmill.evidence.points import Point
+from tokenmill.evidence.serving.setups import setup_of
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,16 @@ def test_a_note_tells_the_size_of_memory(note: str, meant: str) -> None:
 )
 def test_a_note_tells_the_power_limit(note: str, watts: float) -> None:
     assert power_limit_w(note, 700.0) == watts
+
+
+def test_a_limit_in_a_note_is_that_of_a_card_not_of_a_die() -> None:
+    cells = {"gpu": "mi250", "model": "llama-3.1-8b"}
+    noted, silent = (
+        setup_of(Point("row", 1, cells | {"note": note})).case.platform
+        for note in ("TDP: 500W", "")
+    )
+    assert noted.chip.peaks == silent.chip.peaks
+    assert noted.power.limit_w == silent.power.limit_w == 250.0
 
 
 def test_a_capped_system_draws_less_than_its_limit() -> None:

@@ -216,8 +216,8 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     Raises: UnknownName for a GPU or model that is not on record, BadRecord for bad cells.
     """
     note = point.text("note")
-    where = by_die(platform_named(as_noted(point.text("gpu"), note)))
-    where = limited(where, power_limit_w(note, where.chip.tdp_w))
+    where = platform_named(as_noted(point.text("gpu"), note))
+    where = by_die(limited(where, power_limit_w(note, where.chip.tdp_w)))  # notes tell of cards
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
