@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tokenmill.catalog import load
-from tokenmill.catalog.records import Calibration
+from tokenmill.catalog.records import Calibration, Model
 from tokenmill.errors import UnknownName
 from tokenmill.evidence.hardware import as_noted, platform_named, power_limit_w
 from tokenmill.evidence.points import Point
@@ -98,8 +98,12 @@ def _engine_of(point: Point, where: Platform) -> Engine:
 
 
 def _as_started(engine: Engine, client: Client) -> Engine:
-    """An engine with the step that a client's launch script sets."""
-    return replace(engine, step_tokens=client.step_tokens) if client.step_tokens else engine
+    """An engine as a client's launch script sets it and its load finds it."""
+    return replace(
+        engine, step_tokens=client.step_tokens or engine.step_tokens,
+        host_step_s=engine.host_step_s + client.step_s, beams=client.beams,
+        buffer_tokens=max(engine.buffer_tokens, client.buffer_tokens), alike=client.alike,
+    )  # fmt: skip
 
 
 def _layout_of(point: Point, gpus: int, by_layers: bool) -> tuple[Layout, float]:
@@ -137,16 +141,16 @@ def _prefill_layout(point: Point) -> Layout | None:
     return Layout(tp, 1, 1, min(ep, tp)) if tp else None
 
 
-def _cache(point: Point, weights: WeightFormat, client: Client, case: tuple[str, str, bool]) -> str:
+def _cache(
+    point: Point, weights: WeightFormat, client: Client, engine_name: str, *, slow: bool
+) -> str:
     """The cache format: stated, or what engines and clients do with small weights.
 
-    Parameters: case, (engine, architecture of the chip, whether caches are latent); latent caches
-    of 8 bits have slow kernels in vLLM and its like on some architectures, and nobody takes them.
+    Parameters: slow, whether caches of 8 bits have slow kernels in vLLM and its like, as latent
+    ones do on some architectures: nobody takes them there.
     """
-    engine_name, architecture, latent = case
     small = weights.attention in ("fp8", "fp8_block", "fp4") or weights.experts != "bf16"
     both = small and engine_name == "tensorrt-llm" and weights.attention != "bf16"
-    slow = latent and not both and architecture.startswith(_SLOW_LATENT)
     wanted = both or (small and client.small_cache and not slow)
     return point.text("kv_dtype", "fp8" if wanted else "bf16")
 
@@ -221,30 +225,11 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     model, arch = language_model(point.text("model"))
     client = client_of(point, where.chip.architecture)
     runs_on = _as_started(tune(_engine_of(point, where)), client)
-    runs_on = replace(
-        runs_on, host_step_s=runs_on.host_step_s + client.step_s, beams=client.beams,
-        buffer_tokens=max(runs_on.buffer_tokens, client.buffer_tokens), alike=client.alike,
-    )  # fmt: skip
     arch = arch if runs_on.windows else arch.windowless()
-    gpus = point.count("n_gpus", 1)
-    # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
-    usual = model.native_dtype or "bf16"
-    if runs_on.name in ("ollama", "llama.cpp") and usual != "mxfp4":
-        usual = "q4_k_m"
-    stated = point.text("weight_dtype", usual)
-    if stated == "mxfp4" and runs_on.name in ("ollama", "llama.cpp"):
-        stated = "mxfp4_moe"
-    native = model.native_dtype or "bf16"
-    weights = _weights_named(_narrowest(where, stated) if client.narrow else stated, native)
-    blocks = model.native_dtype == "fp8_block" or (
-        model.slug.startswith("qwen3") and runs_on.name in ("vllm", "sglang")
-    )
-    if weights.name == "fp8" and blocks:  # as their makers publish 8-bit weights of these models
-        weights = weight_format("fp8_block")
-    cache = _cache_named(
-        _cache(point, weights, client, (runs_on.name, where.chip.architecture, _is_latent(arch)))
-    )
-    prefill_gpus = 0
+    weights = _weights(point, where, model, client, runs_on.name)
+    slow = _is_latent(arch) and where.chip.architecture.startswith(_SLOW_LATENT)
+    cache = _cache_named(_cache(point, weights, client, runs_on.name, slow=slow))
+    prefill_gpus, gpus = 0, point.count("n_gpus", 1)
     if point.text("mode") == "disaggregated" and point.text("decode_gpus"):
         prefill_gpus, gpus = point.count("prefill_gpus", 1), point.count("decode_gpus", 1)
     layout, replicas = _layout_of(point, gpus, runs_on.name in _BY_LAYERS)
@@ -254,22 +239,43 @@ def setup_of(point: Point, tune: Callable[[Engine], Engine] = _as_it_is) -> Setu
     weights = weights.wide_experts() if runs_on.wide_experts else weights
     where = _joined(where, max(layout.gpus, min(point.count("n_gpus", 1), 8)))
     case = Case(where, model, arch, weights, cache, runs_on)
-    shape = point.text("length_shape", "fixed")
-    if client.shortest < 1.0:
-        shape = "uniform"
-    scale = 0.5 * (1.0 + client.shortest) if point.text("length_shape") == "fixed" else 1.0
-    # the sequences of a beam search share the prompt
-    prompt = _length(point, "prompt") * scale * client.padding / client.beams
-    output = max(_length(point, "output") * scale, client.runs_to, 1.0)
-    demand = fixed_demand(max(prompt, 1.0), output)
+    demand = _demand(point, client)
     draft = _draft(point.text("speculative"), runs_on.name, demand.output_mean)
     drafts = client.shared_drafts if layout.dp > 1 else client.drafts
     if drafts and draft.tokens:
         draft = replace(draft, tokens=drafts)
+    shape = "uniform" if client.shortest < 1.0 else point.text("length_shape", "fixed")
     return Setup(
         case, layout, replicas, demand, point.number("concurrency", 0.0), draft, prefill_gpus,
         client, shape, _prefill_layout(point) if prefill_gpus else None,
     )  # fmt: skip
+
+
+def _weights(
+    point: Point, where: Platform, model: Model, client: Client, engine_name: str
+) -> WeightFormat:
+    """The format of a row's weights: stated, or as engines and makers ship the model."""
+    native, by_layers = model.native_dtype or "bf16", engine_name in ("ollama", "llama.cpp")
+    # Ollama and llama.cpp ship their models in Q4_K_M unless asked otherwise
+    usual = "q4_k_m" if by_layers and native != "mxfp4" else native
+    stated = point.text("weight_dtype", usual)
+    if stated == "mxfp4" and by_layers:
+        stated = "mxfp4_moe"
+    weights = _weights_named(_narrowest(where, stated) if client.narrow else stated, native)
+    blocks = native == "fp8_block" or (
+        model.slug.startswith("qwen3") and engine_name in ("vllm", "sglang")
+    )
+    # as their makers publish 8-bit weights of these models
+    return weight_format("fp8_block") if weights.name == "fp8" and blocks else weights
+
+
+def _demand(point: Point, client: Client) -> Demand:
+    """Lengths of a row's requests as its client sends them [tokens]."""
+    scale = 0.5 * (1.0 + client.shortest) if point.text("length_shape") == "fixed" else 1.0
+    # the sequences of a beam search share the prompt
+    prompt = _length(point, "prompt") * scale * client.padding / client.beams
+    output = max(_length(point, "output") * scale, client.runs_to, 1.0)
+    return fixed_demand(max(prompt, 1.0), output)
 
 
 def _draft(method: str, engine_name: str, output: float) -> Draft:
