@@ -88,9 +88,11 @@ class Engine:
     collectives, not in kernels of its own. beams [count] of a search read one prompt, 1 without a
     search. windows, whether it heeds those of a model's attention. Tokens of a step to the power
     `alike` [1] are distinct and choose their experts by themselves: 1, or less where dummy prompts
-    make sequences repeat each other. deep_ep: whether attention ranks send tokens to experts by
-    DeepEP's kernels. gap_share [1] of a chip's gaps between kernels that it leaves. sampling [1],
-    share of host_sequence_s in which the GPU works, on logits of the whole vocabulary.
+    make sequences repeat each other. block_s [s] is what scaling the activations of one product in
+    blocks of 8 bits takes, in a kernel of its own; block_experts, whether experts scaled as a whole
+    run on the kernels of those of blocks. deep_ep: whether attention ranks send tokens to experts
+    by DeepEP's kernels. gap_share [1] of a chip's gaps between kernels that it leaves. sampling
+    [1], share of host_sequence_s in which the GPU works, on logits of the whole vocabulary.
     """
 
     name: str
@@ -214,6 +216,9 @@ def _engine(name: str, record: Calibration) -> Engine:
     def value(key: str, default: float = 1.0) -> float:
         return figures[key].value if key in figures else default
 
+    def flag(key: str, default: float = 0.0) -> bool:
+        return value(key, default) > 0.5
+
     return Engine(
         name=name,
         step_tokens=int(value("step_tokens")),
@@ -221,7 +226,7 @@ def _engine(name: str, record: Calibration) -> Engine:
         memory_share=value("memory_share"),
         reserve_bytes=value("reserve"),
         buffer_tokens=value("buffer_tokens", 0.0),
-        whole_embedding=value("whole_embedding", 0.0) > 0.5,
+        whole_embedding=flag("whole_embedding"),
         host_step_s=value("host_step"),
         host_sequence_s=value("host_sequence"),
         host_prefill_s=value("host_prefill"),
@@ -241,24 +246,24 @@ def _engine(name: str, record: Calibration) -> Engine:
         activation_passes=value("activation_passes"),
         score_bytes=value("score_bytes", 0.0),
         unshared=value("unshared", 0.0),
-        unpack=value("unpack", 0.0) > 0.5,
+        unpack=flag("unpack"),
         expert_tile=value("expert_tile", 0.0),
         host_expert_s=value("host_expert", 0.0),
-        wide_experts=value("wide_experts", 0.0) > 0.5,
+        wide_experts=flag("wide_experts"),
         spill_bytes_per_s=value("spill", 0.0),
         vector_share=value("vector_share", 0.0),
         grouped_least=value("grouped_least", 1.0),
         grouped_most=value("grouped_most", 1e9),
-        grouped_odd=value("grouped_odd", 1.0) > 0.5,
-        grouped_beams=value("grouped_beams", 1.0) > 0.5,
-        windows=value("windows", 1.0) > 0.5,
-        library_reduce=value("library_reduce", 0.0) > 0.5,
-        static_scales=value("static_scales", 0.0) > 0.5,
+        grouped_odd=flag("grouped_odd", 1.0),
+        grouped_beams=flag("grouped_beams", 1.0),
+        windows=flag("windows", 1.0),
+        library_reduce=flag("library_reduce"),
+        static_scales=flag("static_scales"),
         beams=1.0,
         alike=1.0,
         block_s=value("block", 0.0),
-        block_experts=value("block_experts", 0.0) > 0.5,
-        deep_ep=value("deep_ep", 0.0) > 0.5,
+        block_experts=flag("block_experts"),
+        deep_ep=flag("deep_ep"),
         gap_share=value("gap_share"),
         sampling=value("sampling", 0.0),
         record=record.model_copy(update={"figures": dict(figures)}),

@@ -37,13 +37,12 @@ class Client:
     came at their own times; step_s [s] that its program adds to each step of an engine that runs
     inside it; buffer_tokens that its engines are built for at least; alike [1], see `Engine`;
     padding [1] of prompts to the longest of their batch; runs_to [tokens] at which a batch ends,
-    0 where answers leave it one by one; ends_at [tokens] at which answers end by themselves,
-    while rates count what was asked for, 0
-    where lengths are forced; unseen, share [1] of answers of which it sees the first chunk alone
-    and takes that for all of them: those that end before they have done thinking,
-    where a server streams thoughts in a field of their own; drafts, tokens that its
-    servers guess before a step, and shared_drafts those of servers with attention ranks, 0 for the
-    usual number.
+    0 where answers leave it one by one; ends_at [tokens] at which answers end by themselves, while
+    rates count what was asked for, 0 where lengths are forced; unseen, share [1] of answers of
+    which it sees the first chunk alone and takes that for all of them: those that end before they
+    have done thinking, where a server streams thoughts in a field of their own; drafts, tokens
+    that its servers guess before a step, and shared_drafts those of servers with attention ranks,
+    0 for the usual number.
     """
 
     name: str
