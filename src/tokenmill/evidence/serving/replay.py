@@ -79,30 +79,44 @@ class Replay:
         return float(values[order[min(int(at), len(order) - 1)]])
 
 
-def _table(setup: Setup, layout: Layout) -> StepTable:
-    """The step table of an instance: kernels, kept for other loads, and the engine's host times."""
-    case, engine, demand = setup.case, setup.case.engine, setup.demand
-    users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
+def _kernels(setup: Setup, layout: Layout) -> StepTable:
+    """The kernels of an instance's steps, kept for other loads: all but what its host takes."""
+    case = setup.case
     tokens, sequences = _limits(setup, layout)
     size = 1 << (tokens - 1).bit_length()  # one table for loads whose budgets differ a little
     bare = replace(
-        engine, host_step_s=0.0, host_sequence_s=0.0, host_prefill_s=0.0, step_tokens=size
+        case.engine, host_step_s=0.0, host_sequence_s=0.0, host_prefill_s=0.0, step_tokens=size
     )
-    key = (case.platform.name, case.model.slug, case.weights.name, case.cache.name, layout, bare)
-    found = _TABLES.get(key)
-    if found is None:
+    where = case.platform
+    key = (
+        where.name,
+        where.fabric,
+        case.model.slug,
+        case.weights.name,
+        case.cache.name,
+        layout,
+        bare,
+    )
+    if key not in _TABLES:
         if len(_TABLES) > _KEPT:
             _TABLES.clear()
-        found = step_table(
-            replace(case, engine=bare).times((layout,)), case.platform.power, max_tokens=size,
+        _TABLES[key] = step_table(
+            replace(case, engine=bare).times((layout,)), where.power, max_tokens=size,
             max_sequences=sequences, coarse=True,
         )  # fmt: skip
-        _TABLES[key] = found
+    return _TABLES[key]
+
+
+def _table(setup: Setup, layout: Layout) -> StepTable:
+    """The step table of an instance: its kernels and its engine's host times."""
+    case, engine, demand = setup.case, setup.case.engine, setup.demand
+    users = setup.concurrency / _share(setup) or min(room(setup), float(engine.sequences))
+    times = case.times((layout,))
+    found = _kernels(setup, layout)
     if layout.pp > 1 and not setup.prefill_gpus:
         uneven = uneven_stages(
-            case.times((layout,)), users, demand.prompt_mean, demand.output_mean,
-            variation(setup.shape, "prompt"),
-        )  # fmt: skip
+            times, users, demand.prompt_mean, demand.output_mean, variation(setup.shape, "prompt")
+        )
         found = slowed(found, uneven)
     counts = np.arange(len(found.sequence_s)) / layout.dp
     host = engine.host_step_s + engine.host_sequence_s * counts
@@ -111,7 +125,6 @@ def _table(setup: Setup, layout: Layout) -> StepTable:
     sorting_j = engine.sampling * engine.host_sequence_s * counts * sorting_w * layout.gpus
     # a step of more tokens than its sequences can decode prefills, and no CUDA graph covers it
     alone = int(users) * (1 + setup.draft.tokens) + 1
-    times = case.times((layout,))
     drafted = _DRAFTED.get(engine.name, _DRAFT_LAYERS) if setup.draft.tokens else 0.0
     floor_s = times.prefill_floor_s * (1.0 + drafted)
     # one launch of attention serves all prompts of a step
@@ -137,7 +150,7 @@ def _guess_s(setup: Setup, layout: Layout, found: StepTable) -> Floats | float:
     counts = np.arange(len(found.sequence_s))
     heads = [
         part.seconds for part in setup.case.times((layout,)).sequence_parts(counts[None, :])
-        if part.name != "host"
+        if part.name not in ("host", "sampling")
     ]  # fmt: skip
     layer_s = found.linear_s[counts] / setup.case.arch.layer_count
     return np.asarray(setup.draft.tokens * (layer_s + np.ravel(sum(heads))))
