@@ -30,7 +30,9 @@ __all__ = ["SINGLE_USER", "Draft", "Setup", "room", "setup_of", "spilled_bytes"]
 SINGLE_USER = ("llama.cpp", "ollama", "exllama", "exllamav2", "mlc-llm")
 _BY_LAYERS = ("llama.cpp", "ollama", "exllama", "exllamav2")  # one GPU works at a time
 _PREFILL = re.compile(r"prefill \d+ x tp(\d+) ep(\d+)")
-_SLOW_LATENT = ("hopper", "cdna")  # 8-bit latent caches read slower than 16-bit ones
+# Architectures where engines read latent caches of 8 bits slower than those of 16: time per token
+# of SGLang at long contexts.
+_SLOW_LATENT = ("hopper", "cdna")
 _LARGE_BYTES = 70 * 2**30  # from here on vLLM takes larger limits, but not on the A100
 
 
