@@ -162,7 +162,8 @@ def _limits(setup: Setup, layout: Layout) -> tuple[int, int]:
     spare = setup.client.spare_tokens
     if spare >= 0.0 and not setup.prefill_gpus:
         most = setup.demand.prompt_mean * 2.0 / (1.0 + setup.client.shortest)
-        tokens = round(most + spare + setup.concurrency * (1 + setup.draft.tokens) / layout.dp)
+        each = setup.concurrency / _share(setup) / layout.dp
+        tokens = round(most + spare + each * (1 + setup.draft.tokens))
     return tokens * layout.dp, engine.sequences * layout.dp
 
 
