@@ -113,11 +113,13 @@ def test_activations_of_blocks_are_scaled_where_8_bits_are_multiplied() -> None:
     assert own_kernels.block_scales_s(engine("vllm", "0.19"), chip("h100-sxm"), "fp8_block") == 0.0
 
 
-def test_older_vllm_runs_8_bit_experts_on_the_kernels_of_blocks() -> None:
+def test_vllm_and_sglang_run_8_bit_experts_on_the_kernels_of_blocks() -> None:
     where = chip("h100-sxm")
-    assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "fp8") == "fp8_block"
-    assert own_kernels.expert_kernels(engine("vllm", "0.19"), where, "fp8") == "fp8"
-    assert own_kernels.expert_kernels(engine("vllm", "0.11"), where, "bf16") == "bf16"
+    for runs_on in (engine("vllm", "0.11"), engine("vllm", "0.19"), engine("sglang")):
+        assert own_kernels.expert_kernels(runs_on, where, "fp8") == "fp8_block"
+        assert own_kernels.expert_kernels(runs_on, where, "bf16") == "bf16"
+        assert own_kernels.expert_kernels(runs_on, chip("a100-sxm-80gb"), "fp8") == "fp8"
+    assert own_kernels.expert_kernels(engine("tensorrt-llm"), where, "fp8") == "fp8"
 
 
 def test_experts_of_old_lines_leave_the_groups_of_warps_of_new_chips_idle() -> None:
