@@ -149,7 +149,8 @@ def read_cluster(path: Path) -> Cluster:
     table = load.read_toml(target)
     try:
         if tuple(table["scales"]) != SCALES:
-            raise BadRecord(target, "scales", f"are those of another version: {table['scales']}")
+            told = f"are those of another version: {table['scales']}; calibrate again"
+            raise BadRecord(target, "scales", told)
         return Cluster(
             load.accelerator(str(table["accelerator"])).slug, str(table["engine"]),
             _numbers(table, "mean"), tuple(tuple(float(x) for x in r) for r in table["covariance"]),
