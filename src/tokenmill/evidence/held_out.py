@@ -13,10 +13,9 @@ from tokenmill.errors import TokenmillError
 from tokenmill.evidence.family import Predict, family_named
 from tokenmill.evidence.points import Point
 from tokenmill.evidence.score import Score, score_points
-from tokenmill.evidence.serving.fit import KEYS, left_out, lines_of, rows_of, tuned
+from tokenmill.evidence.serving.fit import left_out, lines_of, on_record, rows_of, tuned
 from tokenmill.evidence.serving.predict import predict_serving
 from tokenmill.evidence.serving.setups import setup_of
-from tokenmill.placement.engines import Engine
 
 __all__ = ["GROUPS", "held_out"]
 
@@ -30,7 +29,7 @@ def held_out(points: Sequence[Point], kinds: Sequence[str] = GROUPS) -> Iterator
     constants: dict[str, Constants] = {}
     for line, rows in lines_of(rows_of(points)).items():
         start = setup_of(rows[0].point).case.engine
-        constants[line] = left_out(rows, start, _on_record(start), kinds)
+        constants[line] = left_out(rows, start, on_record(start), kinds)
     lines = _lines(points)
     for kind in kinds:
         family = replace(family_named("serving"), predict=_predict(constants, lines, kind))
@@ -43,10 +42,6 @@ def _predict(constants: Mapping[str, Constants], lines: Mapping[str, str], kind:
         return predict_serving(point, tuned(found))
 
     return predict
-
-
-def _on_record(engine: Engine) -> dict[str, float]:
-    return {key: getattr(engine, field) for key, (field, *_) in KEYS.items()}
 
 
 def _lines(points: Sequence[Point]) -> dict[str, str]:

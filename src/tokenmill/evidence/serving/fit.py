@@ -31,6 +31,7 @@ __all__ = [
     "fitted",
     "left_out",
     "lines_of",
+    "on_record",
     "predicted",
     "rows_of",
     "thinned",
@@ -83,6 +84,7 @@ _SPREAD = {
     "request": 2.0 * _PRIOR,
 }  # fmt: skip
 _ROUNDS = 5
+_MOVED = 1.0005  # a constant that rows tell moves by more than this
 _ENDLESS = 1e6  # chunks in flight of an engine that states no bound
 _IMPLIED = 0.3  # least share of the time per token that a row's own rate implies
 
@@ -249,7 +251,7 @@ def _problem(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Probl
     Parameters: rows that ran it; start, the engine as it is on record.
     """
     keys = _keys(rows, start)
-    usual = np.log([getattr(start, KEYS[key][0]) for key in keys])
+    usual = np.log([on_record(start)[key] for key in keys])
     low, high = (np.log([KEYS[key][place] for key in keys]) for place in (2, 3))
     own = rows[0].line.removeprefix("engine-").startswith(SINGLE_USER)
     spread = np.array([_LOOSE if own else _SPREAD.get(key, _LOOSE) for key in keys])
@@ -264,6 +266,11 @@ def _problem(rows: Sequence[Row], start: Engine) -> tuple[tuple[str, ...], Probl
 
 def _named(keys: Sequence[str], logs: Array) -> dict[str, float]:
     return dict(zip(keys, np.exp(logs).tolist(), strict=True))
+
+
+def on_record(engine: Engine) -> dict[str, float]:
+    """The constants of an engine by key [base units]."""
+    return {key: getattr(engine, field) for key, (field, *_) in KEYS.items()}
 
 
 def fit_line(rows: Sequence[Row], start: Engine, rounds: int = _ROUNDS) -> dict[str, float]:
@@ -307,9 +314,15 @@ def fitted(
         told = predicted(mine, tuned(constants))
         errors[by.index(kind), out] = np.abs(told / [row.measured for row in mine] - 1.0)
     seen = [values, *folds.values()]
+    low = {key: min(fold[key] for fold in seen) for key in values}
+    high = {key: max(fold[key] for fold in seen) for key in values}
+    usual = on_record(start)
+    # what no row moves, with any group left out, was not fitted: it stays as it is on record
+    moved = [
+        key for key in values
+        if high[key] > low[key] * _MOVED or abs(np.log(values[key] / usual[key])) > np.log(_MOVED)
+    ]  # fmt: skip
     return Fitted(
-        rows[0].line, values,
-        {key: min(fold[key] for fold in seen) for key in values},
-        {key: max(fold[key] for fold in seen) for key in values},
-        len(rows), float(np.nanmedian(np.nanmean(errors, axis=0))),
+        rows[0].line, {key: values[key] for key in moved}, low, high, len(rows),
+        float(np.nanmedian(np.nanmean(errors, axis=0))),
     )  # fmt: skip
