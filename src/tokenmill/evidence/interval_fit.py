@@ -153,9 +153,8 @@ def _like(apart: Residuals, quantity: str, name: str) -> Residuals | None:
 def _three(rows: Residuals, factor: float, apart: Residuals | None) -> dict[Distance, Cell]:
     """The bands of a cell at each distance; farther ones are never narrower."""
     by_source, by_gpu = (_band(rows, _groupings(rows, near)) for near in DISTANCES[:2])
-    if apart:  # each row was foreseen without its GPU: what holds them needs no further level
-        low, middle, high = np.exp(quantiles(apart.log, apart.weight, _TARGET))
-        by_gpu = Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
+    if apart:
+        by_gpu = _band(apart, (apart.gpu,))
     wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
     bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
     count = len(np.unique(rows.source))
