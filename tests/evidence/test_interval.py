@@ -139,6 +139,18 @@ def test_every_figure_of_an_outcome_lies_in_its_interval(load_of: dict[str, floa
     assert (exact.low == exact.high) is ("rate_per_s" in load_of)
 
 
+def test_a_refresh_is_as_near_as_the_architecture_it_refreshes() -> None:
+    near = {
+        gpu: distance("serving", gpu, "deepseek-r1")
+        for gpu in ("b200-sxm", "b300-sxm", "gb300", "mi355x", "tpu-v6e")
+    }
+    assert near == {
+        "b200-sxm": "measured", "b300-sxm": "architecture", "gb300": "architecture",
+        "mi355x": "specification", "tpu-v6e": "specification",
+    }  # fmt: skip
+    assert distance("serving", "b300-sxm", "deepseek-r1", "power") == "specification"
+
+
 def test_an_unmeasured_gpu_is_less_sure() -> None:
     known, strange = (tm.estimate("llama-3.1-8b", on=gpu) for gpu in ("h100-sxm", "tpu-v6e"))
     wide = [one.intervals["tpot_s"].high / one.intervals["tpot_s"].low for one in (known, strange)]

@@ -79,8 +79,8 @@ def hardware_keys(accelerator: Accelerator) -> tuple[str, str]:
 
 
 def distance(family: str, gpu: str, model: str, quantity: str = "") -> Distance:
-    """How near the measurements of a family came: this GPU with this model, its architecture, or
-    neither.
+    """How near the measurements of a family came: this GPU with this model, its architecture (or
+    the one that it refreshes), or neither.
 
     Parameters: family; gpu and model, names or aliases; model may be blank; quantity that is
     foreseen: speed is measured on more architectures than watts are.
@@ -104,7 +104,15 @@ def _distance(family: str, gpu: str, model: str, quantity: str, _folders: str) -
         model = load.resolve("models", model) if model else ""
     if f"rows/{slug}/{model}" in figures:
         return "measured"
-    return "architecture" if f"rows/{architecture}" in figures else "specification"
+    kin = (architecture, _refreshed(architecture))
+    return "architecture" if any(f"rows/{one}" in figures for one in kin) else "specification"
+
+
+def _refreshed(architecture: str) -> str:
+    """The architecture that one is a refresh of: it bears its name, and has its constants."""
+    known = load.files("calibration")
+    parent = load.calibration(architecture).inherits if architecture in known else ""
+    return parent if architecture.startswith(f"{parent}-") else architecture
 
 
 def _figures(family: str) -> Mapping[str, Figure]:
