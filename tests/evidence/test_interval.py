@@ -120,7 +120,7 @@ def test_errors_that_a_gpu_shares_are_found() -> None:
     one = np.full(600, "x")
     rows = Residuals(
         np.arange(600).astype(str), one, np.full(600, "tpot"), one, one, gpu, one, one, one, one,
-        log,
+        log, np.ones(600),
     )  # fmt: skip
     shared = shared_errors(rows)
     assert shared["same-gpu"] == pytest.approx(0.5, abs=0.15)

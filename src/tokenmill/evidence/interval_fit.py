@@ -89,7 +89,7 @@ def _band(rows: Residuals, groupings: Sequence[Names]) -> Band:
         # held by blocks of rows and by rows: neither long sweeps nor short ones decide alone
         parts = [
             coverage(rows.log, weight, groups, _LEVELS) for groups in usable
-            for weight in (rows.weight, rows.weight**0)
+            for weight in (rows.weight, rows.share)
         ]  # fmt: skip
         if asked := sum(part for _, part in parts):
             enough = np.sum([inside for inside, _ in parts], axis=0) >= _TARGET * asked

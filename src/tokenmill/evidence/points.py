@@ -22,6 +22,9 @@ __all__ = ["Point", "Table", "read_points", "read_table"]
 _CELL_LIMIT = 100_000  # characters
 _UNKNOWN = frozenset(("", "nan", "na", "n/a", "none", "null", "-", "?"))
 _SHOWN = 40  # characters of a wrong cell
+# Rows whose configuration is told in part only, as the README of the measurements warns: their
+# launch command is the last one above them, and their label adds to it what it does not say.
+_IN_PART, _PART = "launch command taken from", 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Point:
     def id(self) -> str:
         """The row's own id, or file and line where it has none."""
         return self.text("id") or f"{Path(self.path).name}:{self.line}"
+
+    @property
+    def share(self) -> float:
+        """How much the row counts beside others [1]: less where it is told in part."""
+        return _PART if _IN_PART in self.text("note") else 1.0
 
     def text(self, key: str, default: str = "") -> str:
         """A cell as text."""

@@ -51,6 +51,7 @@ class Residuals:
     engine: Names
     quality: Names
     log: Floats
+    share: Floats  # how much each row counts, of `Point`
 
     def where(self, mask: NDArray[np.bool_]) -> Residuals:
         """The rows of a mask."""
@@ -62,10 +63,10 @@ class Residuals:
     @cached_property
     def weight(self) -> Floats:
         """Weight of each row: one over the root of the rows of its publication, GPU and model, so
-        that a long sweep does not drown a short one."""
+        that a long sweep does not drown a short one; times its share."""
         block = np.char.add(np.char.add(self.publication, self.gpu), self.model)
         _, at, counts = np.unique(block, return_inverse=True, return_counts=True)
-        weight: Floats = 1.0 / np.sqrt(counts[at.reshape(-1)].astype(np.float64))
+        weight: Floats = self.share / np.sqrt(counts[at.reshape(-1)].astype(np.float64))
         return weight
 
     @cached_property
@@ -88,7 +89,8 @@ def residuals_of(scored: Sequence[Scored]) -> Residuals:
     table = np.array(rows, dtype=str).reshape(-1, 10)
     log = -np.log(np.array([one.ratio for one in known], dtype=np.float64))
     columns = dict(zip(Residuals.__dataclass_fields__, table.T, strict=False))
-    return Residuals(**columns, log=log)
+    share = np.array([one.share for one in known], dtype=np.float64)
+    return Residuals(**columns, log=log, share=share)
 
 
 def _plain(gpu: str) -> str:

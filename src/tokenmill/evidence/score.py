@@ -39,6 +39,7 @@ class Scored:
     publication: str
     quality: str
     condition: str
+    share: float = 1.0  # of `Point`
 
     @property
     def ratio(self) -> float:
@@ -197,7 +198,7 @@ def _scored(
     return Scored(
         point.id, metric, measured, predicted, low, high, reason, point.text("gpu"),
         point.text("model"), point.text("engine"), point.text("publication"), point.text("quality"),
-        _condition(point, family),
+        _condition(point, family), point.share,
     )  # fmt: skip
 
 

@@ -64,9 +64,6 @@ KEYS: Mapping[str, tuple[str, str, float, float]] = {
 # How much a row of each quality counts, and what of it is held against a prediction: latencies,
 # and a rate where the row has no latency. ITL, tails and end-to-end times say nothing new.
 _TRUST = {"a": 1.0, "b": 0.7, "c": 0.1}
-# Rows whose configuration is told in part only, as the README of the measurements warns: their
-# launch command is the last one above them, and their label adds to it what it does not say.
-_IN_PART, _PART = "launch command taken from", 0.2
 _METRICS = (
     "tpot_p50_s", "ttft_p50_s", "ttft_p99_s", "tpot_mean_s", "ttft_mean_s", "decode_tokens_per_s",
     "prefill_tokens_per_s", "output_tokens_per_s",
@@ -136,7 +133,7 @@ def _rows(repeats: Sequence[Point]) -> list[Row]:
     except TokenmillError:
         return []
     trust = _TRUST.get(repeats[0].text("quality"), 0.5)
-    trust *= _PART if _IN_PART in repeats[0].text("note") else 1.0
+    trust *= repeats[0].share
     metrics = [key for key in _METRICS if repeats[0].text(key)]
     if _bundled(repeats[0]):
         metrics = [key for key in metrics if not key.startswith("tpot")]
