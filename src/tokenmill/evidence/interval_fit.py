@@ -98,14 +98,6 @@ def _band(rows: Residuals, groupings: Sequence[Names]) -> Band:
     return Band(min(float(low), 1.0), float(middle), max(float(high), 1.0))
 
 
-def _groupings(rows: Residuals, near: Distance) -> tuple[Names, ...]:
-    """What is left out together: a publication, or its rows of a GPU; a GPU or a model, whoever
-    measured it."""
-    if near == "measured":
-        return rows.source, rows.publication
-    return rows.gpu, rows.model
-
-
 def cells(rows: Residuals, far: Residuals, apart: Residuals | None = None) -> dict[str, Cell]:
     """Bands by "quantity/condition/distance" and "quantity/distance".
 
@@ -151,10 +143,13 @@ def _like(apart: Residuals, quantity: str, name: str) -> Residuals | None:
 
 
 def _three(rows: Residuals, factor: float, apart: Residuals | None) -> dict[Distance, Cell]:
-    """The bands of a cell at each distance; farther ones are never narrower."""
-    by_source, by_gpu = (_band(rows, _groupings(rows, near)) for near in DISTANCES[:2])
-    if apart:
-        by_gpu = _band(apart, (apart.gpu,))
+    """The bands of a cell at each distance; farther ones are never narrower.
+
+    What is left out together: a publication, or its rows of a GPU, where those were measured; a
+    GPU or a model, whoever measured it, for the architecture.
+    """
+    by_source = _band(rows, (rows.source, rows.publication))
+    by_gpu = _band(apart, (apart.gpu,)) if apart else _band(rows, (rows.gpu, rows.model))
     wide = Band(min(by_source.low, by_gpu.low), by_gpu.middle, max(by_source.high, by_gpu.high))
     bands = dict(zip(DISTANCES, (by_source, wide, widened(wide, factor)), strict=True))
     count = len(np.unique(rows.source))

@@ -31,9 +31,7 @@ def message(
         seconds = custom_all_reduce_s(fabric, sent, ranks, engine=kernels)
     else:
         seconds = collective_s(fabric, op, sent, ranks)
-    seconds = seconds / engine.link_share
-    zero = np.zeros_like(seconds)
-    return Part(name, seconds * count, zero, zero, wire_bytes(op, sent, ranks) * count, "link")
+    return _part(engine, name, seconds, wire_bytes(op, sent, ranks), count)
 
 
 def exchange(
@@ -55,10 +53,8 @@ def exchange(
         )
         for backend in BACKENDS
     ])  # fmt: skip
-    seconds = seconds / engine.link_share
-    zero = np.zeros_like(seconds)
     sent = wire_bytes("all_to_all", values * width, ranks)
-    return Part(name, seconds * op.count, zero, zero, sent * op.count, "link")
+    return _part(engine, name, seconds, sent, op.count)
 
 
 def between_stages(fabric: Fabric, engine: Engine, sent: Scalar, stages: Scalar) -> Part:
@@ -67,6 +63,11 @@ def between_stages(fabric: Fabric, engine: Engine, sent: Scalar, stages: Scalar)
     Parameters: sent [B] by a micro-batch; stages [count].
     """
     seconds = collective_s(fabric, "p2p", sent, np.where(stages > 1, 2.0, 1.0))
+    return _part(engine, "stage transfer", seconds, sent, stages)
+
+
+def _part(engine: Engine, name: str, seconds: Scalar, sent: Scalar, count: Scalar) -> Part:
+    """`count` messages at the pace of an engine, given what one takes [s] and sends [B]."""
     seconds = seconds / engine.link_share
     zero = np.zeros_like(seconds)
-    return Part("stage transfer", seconds * stages, zero, zero, sent * stages, "link")
+    return Part(name, seconds * count, zero, zero, sent * count, "link")

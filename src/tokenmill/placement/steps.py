@@ -307,14 +307,9 @@ class StepTimes:
         if np.any(together > 1):
             message = rows * self.arch.hidden * 2.0
             yield messages.message(
-                self.fabric,
-                self.engine,
-                "expert all-reduce",
-                "all_reduce",
-                message,
-                together,
+                self.fabric, self.engine, "expert all-reduce", "all_reduce", message, together,
                 op.count,
-            )
+            )  # fmt: skip
         if np.any(grid.dp > 1):
             ranks = np.where(grid.dp > 1, grid.tp * grid.dp, 1.0)
             own = _rows(tokens, grid.pp * grid.dp * grid.tp)

@@ -26,7 +26,7 @@ from tokenmill.work.huggingface import architecture
 from tokenmill.work.precision import CacheFormat, WeightFormat, weight_format
 from tokenmill.work.workload import Demand
 
-__all__ = ["Case", "Grid", "evaluate", "language_model", "step_tokens", "usual_formats"]
+__all__ = ["Case", "Grid", "evaluate", "language_model", "loaded_bytes", "usual_formats"]
 
 Scalar = Any
 _BATCHES = 48
@@ -150,23 +150,25 @@ def memory_need(case: Case, times: StepTimes, demand: Demand) -> tuple[Scalar, S
     """
     engine, arch = case.engine, case.arch
     size = memory.cache_size(arch, case.cache, times.grid)
-    work = memory.workspace_bytes(arch, times.grid, step_tokens(engine, demand), 64.0)
-    fixed = (
-        work
-        + engine.reserve_bytes
-        + memory.weight_bytes(
-            arch, case.weights, times.grid, whole_embedding=engine.whole_embedding
-        )
-    )
+    weights, work = loaded_bytes(case, times.grid, demand)
+    fixed = work + engine.reserve_bytes + weights
     longest = size.of(demand.prompt_quantiles[-1] + demand.output_quantiles[-1])
     mean = np.maximum(size.of(demand.context_mean), 1.0)
     return fixed + longest, mean, case.platform.chip.memory_bytes * engine.memory_share
 
 
-def step_tokens(engine: Engine, demand: Demand) -> float:
-    """Tokens that buffers for activations are made for: one prompt, or what the engine sets."""
+def loaded_bytes(case: Case, grid: LayoutGrid, demand: Demand) -> tuple[Scalar, Scalar]:
+    """(weights, buffers for activations) of one GPU before any request comes [B].
+
+    Buffers are made for one prompt, or for what the engine sets.
+    """
+    engine = case.engine
     longest = max(demand.prompt_quantiles[-1], 64.0)
-    return max(min(engine.step_tokens, longest), engine.buffer_tokens)
+    tokens = max(min(engine.step_tokens, longest), engine.buffer_tokens)
+    weights = memory.weight_bytes(
+        case.arch, case.weights, grid, whole_embedding=engine.whole_embedding
+    )
+    return weights, memory.workspace_bytes(case.arch, grid, tokens, 64.0)
 
 
 def _has_arithmetic(case: Case) -> None:

@@ -18,7 +18,7 @@ from tokenmill.placement.energy import gpu_watts, machine_watts, parts_joules
 from tokenmill.placement.layout import Layout
 from tokenmill.placement.parts import Part
 from tokenmill.placement.steps import StepTimes
-from tokenmill.simulator.cases import Case, memory_need, step_tokens
+from tokenmill.simulator.cases import Case, loaded_bytes, memory_need
 from tokenmill.simulator.estimate import Steady, held, steady, tail
 from tokenmill.simulator.outcome import (
     Distribution,
@@ -226,10 +226,7 @@ def memory_use(
 ) -> MemoryUse:
     """What one GPU's memory holds with `batch` mean sequences in the instance."""
     engine, grid = case.engine, times.grid
-    weights = memory.weight_bytes(
-        case.arch, case.weights, grid, whole_embedding=engine.whole_embedding
-    )
-    work = memory.workspace_bytes(case.arch, grid, step_tokens(engine, demand), 64.0)
+    weights, work = loaded_bytes(case, grid, demand)
     cache = memory.cache_size(case.arch, case.cache, grid).of(
         demand.context_mean, batch / layout.dp
     )

@@ -124,17 +124,8 @@ _NORMAL = ("hardware", "gpus", "batch", "latency", "rate", "watts", "per_hour", 
 
 
 def _table(plan: ImagePlan, width: int) -> Any:
-    from rich.table import Table
-
     keys = _NARROW if width < 70 else _NORMAL if width < 125 else tuple(text.COLUMNS)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for key in keys:
-        left = key in ("hardware", "weights", "software", "basis")
-        table.add_column(text.COLUMNS[key], no_wrap=True, justify="left" if left else "right")
-    for rank, option in enumerate(plan.options, 1):
-        cells = {"rank": str(rank)} | _cells(option)
-        table.add_row(*(cells[key] for key in keys))
-    return table
+    return view.ranked_table({key: text.COLUMNS[key] for key in keys}, map(_cells, plan.options))
 
 
 def _stale(option: ImageOption) -> bool:

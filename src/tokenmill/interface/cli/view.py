@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as js
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -141,22 +141,34 @@ def _named(option: Option) -> str:
 # What a terminal has room for; the whole answer is in --json.
 _NARROW = ("hardware", "gpus", "tpot", "per_hour")
 _NORMAL = ("hardware", "gpus", "weights", "ttft", "tpot", "watts", "per_hour", "per_mtok")
+_LEFT = ("hardware", "layout", "weights", "software", "basis")  # columns of words
 
 
 def _plan_table(plan: Plan, width: int) -> Any:
+    keys = _NARROW if width < 70 else _NORMAL if width < 125 else tuple(text.COLUMNS)
+    titles = {key: text.COLUMNS[key].format(p=plan.percentile) for key in keys}
+    return ranked_table(titles, map(_option_cells, plan.options), fold="layout")
+
+
+def ranked_table(
+    titles: Mapping[str, str], options: Iterable[Mapping[str, str]], *, fold: str = ""
+) -> Any:
+    """Options by rank.
+
+    Parameters: titles of the columns that are shown, by key; options, cells by key; fold, the
+    column that may take several lines, where a table rather does that than cut its cells.
+    """
     from rich.table import Table
 
-    keys = _NARROW if width < 70 else _NORMAL if width < 125 else tuple(text.COLUMNS)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for key in keys:
-        left = key in ("hardware", "layout", "weights", "basis")
+    for key, title in titles.items():
         table.add_column(
-            text.COLUMNS[key].format(p=plan.percentile), no_wrap=key != "layout", overflow="fold",
-            justify="left" if left else "right",
+            title, no_wrap=key != fold, overflow="fold" if fold else "ellipsis",
+            justify="left" if key in _LEFT else "right",
         )  # fmt: skip
-    for rank, option in enumerate(plan.options, 1):
-        cells = {"rank": str(rank)} | _option_cells(option)
-        table.add_row(*(cells[key] for key in keys))
+    for rank, option in enumerate(options, 1):
+        cells = {"rank": str(rank)} | dict(option)
+        table.add_row(*(cells[key] for key in titles))
     return table
 
 

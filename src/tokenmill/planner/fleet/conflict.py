@@ -8,7 +8,7 @@ changes that are enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tokenmill.planner.fleet.highs import Relaxed
 from tokenmill.planner.fleet.problem import FleetProblem
-from tokenmill.planner.fleet.program import Extra, Program, capital_units
+from tokenmill.planner.fleet.program import Block, Extra, Program, capital_units
 from tokenmill.planner.fleet.solve import relaxed, solve
 from tokenmill.units import format_si
 
@@ -71,7 +71,8 @@ def explain(problem: FleetProblem, program: Program, *, limit_s: float) -> Confl
     """
     kinds = {
         "power": _power(problem, program), "capital": _capital(problem, program),
-        "places": _places(problem, program), "supply": _supply(problem, program),
+        "places": _most(problem.sites, problem.most_machines, program.rows["places"]),
+        "supply": _most(problem.systems, problem.most_bought, program.rows["supply"]),
         "demand": _demand(problem, program),
     }  # fmt: skip
     everything = [extra for extras in kinds.values() for extra in extras]
@@ -118,19 +119,12 @@ def _capital(problem: FleetProblem, program: Program) -> list[Extra]:
     ]  # fmt: skip
 
 
-def _places(problem: FleetProblem, program: Program) -> list[Extra]:
-    rows = program.rows["places"].index
+def _most(names: Sequence[str], most: Floats, rows: Block) -> list[Extra]:
+    """Machines beyond the most of a name, in a row of the programme for each."""
     return [
-        Extra(site, 1.0 / problem.most_machines[j], np.inf, tuple(rows[j].tolist()), -1.0)
-        for j, site in enumerate(problem.sites) if np.isfinite(problem.most_machines[j])
-    ]  # fmt: skip
-
-
-def _supply(problem: FleetProblem, program: Program) -> list[Extra]:
-    rows = program.rows["supply"].index
-    return [
-        Extra(system, 1.0 / problem.most_bought[s], np.inf, tuple(rows[s].tolist()), -1.0)
-        for s, system in enumerate(problem.systems) if np.isfinite(problem.most_bought[s])
+        Extra(name, 1.0 / limit, np.inf, tuple(index.tolist()), -1.0)
+        for name, limit, index in zip(names, most.tolist(), rows.index, strict=True)
+        if np.isfinite(limit)
     ]  # fmt: skip
 
 
