@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tokenmill.simulator.outcome import Distribution, FigureUse, MemoryUse, Outcome
 
 __all__ = [
-    "console", "figures_table", "outcome_money", "print_json", "progress", "refused_table",
-    "show_fit", "show_outcome", "show_plan",
+    "console", "figures_table", "outcome_money", "print_json", "progress", "ranked_table",
+    "refused_table", "show_fit", "show_outcome", "show_plan",
 ]  # fmt: skip
 
 _SLOW_S = 1.0  # work longer than this shows progress
