@@ -124,6 +124,40 @@ def test_two_processes_at_once_lose_nothing() -> None:
         assert mine == list(range(1, 31))
 
 
+FIRST = """
+import os, sys
+from tokenmill.evidence import ledger
+for home in sys.stdin:
+    os.environ["TOKENMILL_HOME"] = home.strip()
+    ledger.record("plan", "first", version="1", took_s=0.0, question={}, answer={})
+    print("done", flush=True)
+"""
+
+
+def test_the_first_runs_of_several_processes_are_all_kept(tmp_path: Path) -> None:
+    """SQLite does not wait for others by itself where a new file learns to write ahead."""
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for attempt in range(40):
+        home = tmp_path / str(attempt)
+        for process in several:
+            assert process.stdin is not None
+            process.stdin.write(f"{home}\n")
+            process.stdin.flush()
+        for process in several:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "done\n", attempt
+        connection = sqlite3.connect(home / ledger.ledger_path().name)
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+        connection.close()
+    for process in several:
+        process.communicate()
+
+
 def test_kill_9_leaves_a_readable_ledger() -> None:
     for attempt in range(3):
         process = writer(f"victim {attempt}", 100_000)

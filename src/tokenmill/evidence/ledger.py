@@ -12,6 +12,7 @@ import math
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ __all__ = [
 
 _NAME = "ledger.sqlite3"
 _WAIT_S = 30.0  # for another process that is writing
+_PAUSE_S = 0.005  # before it is asked again
 _FORM = 1
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -213,13 +215,28 @@ def _opened(*, writes: bool = False) -> Iterator[sqlite3.Connection]:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Make the table, once, whoever comes first."""
-    # readers then never wait for a writer; file systems that cannot do it keep their own way
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA user_version = {_FORM}")
         connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers never wait for a writer; file systems that cannot do it keep their own way.
+
+    SQLite refuses this switch at once where another process is in the file: it is asked again.
+    """
+    until_s = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def _check_form(connection: sqlite3.Connection, path: Path) -> None:
